@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem
@@ -69,12 +69,11 @@ def _nodes(context: click.Context) -> Iterable[str]:
 def _asked(subject: str, key: str) -> Callable[[click.Context], Iterable[str]]:
     """The values of a key in the rows that the daemons have of a subject."""
     def names(context: click.Context) -> Iterable[str]:
-        from atmdepot.net.control_client import ask
+        from atmdepot.net.control_client import show
 
         for path in _sockets(context):
             with suppress(AtmdepotError):
-                rows: list[dict[str, Any]] = next(ask(path, {"show": subject}, _PATIENCE)).get("rows", [])
-                yield from (str(row[key]) for row in rows)
+                yield from (str(row[key]) for row in show(path, subject, timeout=_PATIENCE))
 
     return names
 

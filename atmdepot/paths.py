@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +15,8 @@ BENCH_PREFIX = "bench-"
 """The names of the benchmarks' networks begin with this; a command takes none of them that was not named."""
 
 
+GREATEST_FILE = 16 * 2**20
+"""Octets of a file that is read whole, unless the reader says another bound."""
 SYSTEM_RUN_DIR = Path("/run/atmdepot")
 """Where root's daemons are, and those of the system's services."""
 
@@ -56,6 +60,53 @@ def write_whole(path: Path, text: str) -> None:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def read_file(path: Path, what: str = "", most: int = GREATEST_FILE) -> bytes:
+    """Read a regular file of at most `most` octets.
+
+    Raises:
+        OSError: it cannot be read, or is another kind: opening a FIFO or a device may block or have side effects. The
+            text says what it is; where the user named the file, `what` is what it should be, and the text says what
+            to do.
+
+    """
+    # Checked twice: before opening, and again on the open file, since the path may lead to another file by then.
+    _require_file(path.stat(), what, most)
+    # O_NONBLOCK: if the path has become a FIFO meanwhile, opening it must not wait for a writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        _require_file(os.fstat(descriptor), what, most)
+        octets = file.read(most + 1)
+    if len(octets) > most:  # it grew since, or it is a file of /proc, whose size reads as 0
+        raise _too_great(what, most)
+    return octets
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file at a path, of any text: one that is too long, or may not be looked at, is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _require_file(found: os.stat_result, what: str, most: int) -> None:
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a directory" + (": name a file in it" if what else ""))
+    if not stat.S_ISREG(found.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "a device")
+        way = f": write the {what.rpartition(' ')[2]} to a file" if what else ""
+        raise OSError(errno.EINVAL, f"it is {kind}{way}")
+    if found.st_size > most:
+        raise _too_great(what, most)
+
+
+def _too_great(what: str, most: int) -> OSError:
+    return OSError(errno.EFBIG, f"it is greater than {most >> 20} MiB, and no {what or 'file of ours'}")
+
+
+_KINDS = {stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
 
 
 def why_no_place(path: Path) -> str:

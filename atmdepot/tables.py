@@ -74,7 +74,10 @@ def _cell(value: object) -> str:
         return ""
     if isinstance(value, list):
         return ", ".join(map(str, value))
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    text = f"{value:,}" if isinstance(value, int) else str(value)
+    # What would act on the terminal is shown as its code.
+    return text if text.isprintable() else "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1]
+                                                   for char in text)
 
 
 def print_rows(

@@ -7,6 +7,7 @@ import re
 import msgspec
 from msgspec import Struct
 
+from atmdepot.decoding import NOT_DECODED
 from atmdepot.errors import AtmdepotError
 
 _NUMBER = r"(\d+(?:\.\d+)?)"
@@ -91,7 +92,7 @@ def read_iperf(told: str) -> IperfReading:
     """The figures of `iperf3 -J`."""
     try:
         read = msgspec.json.decode(told, type=_Iperf)
-    except msgspec.MsgspecError as error:
+    except NOT_DECODED as error:
         raise NoFigure(f"iperf3: this is not its JSON: {error}") from None
     if read.error:
         raise NoFigure(f"iperf3: {read.error}")

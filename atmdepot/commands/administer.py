@@ -42,7 +42,7 @@ def _duration(text: str) -> int:
 
 def _tell_depot(network_name: str | None, request: dict[str, Any]) -> None:
     """Ask the depot's daemon, the only daemon with servers."""
-    from atmdepot.net.control_client import ask
+    from atmdepot.net.control_client import ask_done
     from atmdepot.net.running import depot_socket
 
-    click.echo(next(ask(depot_socket(network_name), request))["done"])
+    click.echo(ask_done(depot_socket(network_name), request))

@@ -32,6 +32,7 @@ from atmdepot.lab.servers import standing_alone
 from atmdepot.lab.sniff import Crossing, sniffing
 from atmdepot.net.control_client import show
 from atmdepot.net.events import Cells, FrameSeen
+from atmdepot.paths import is_file
 from atmdepot.tables import make_table
 from atmdepot.trace.capture.pcap import PcapReader, ip_packets
 from atmdepot.trace.capture.write import open_writer
@@ -370,7 +371,10 @@ def replay_file(out: Console, path: Path, network: Network, write: BinaryIO | No
         packets = [octets for _, octets in ip_packets(reader)]
     if reader.truncated:
         out.print(Text(reader.truncated, style="yellow"))
-    result = replay(network, packets, cells)
+    try:
+        result = replay(network, packets, cells)
+    except AtmdepotError as error:
+        raise AtmdepotError(f"{path}: {error}") from None
     print_trains(out, network, result.trains)
     if result.trains and result.missed:
         out.print(Text(f"... and {count_text(result.missed, 'cell')} more"))
@@ -387,8 +391,9 @@ def replay_file(out: Console, path: Path, network: Network, write: BinaryIO | No
 def _recording(context: click.Context, parameter: click.Parameter, value: str) -> Path:
     """A file, or a recording that ships with atmdepot: `testbed/http.pcap`."""
     path = find_shipped(value)
-    if not path.is_file():
-        raise click.BadParameter(f"there is no file {value}; atmdepot itself has testbed/http.pcap", context, parameter)
+    if not is_file(path):
+        what = f"{value} is no file" if path.exists() else f"there is no file {value}"
+        raise click.BadParameter(f"{what}; atmdepot itself has testbed/http.pcap", context, parameter)
     return path
 
 

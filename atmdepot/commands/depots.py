@@ -28,7 +28,7 @@ Rows = list[dict[str, Any]]
               help="The running network; needed only while several run.")
 def resync_command(node: str | None, network_name: str | None) -> None:
     """Have the active depot send all sessions to its standbys."""
-    from atmdepot.net.control_client import ask, show
+    from atmdepot.net.control_client import ask_done, show
     from atmdepot.net.running import answering_sockets, control_sockets
 
     paths = answering_sockets(network_name, _TABLE)[0] if node is None else control_sockets(network_name, node, _TABLE)
@@ -37,7 +37,7 @@ def resync_command(node: str | None, network_name: str | None) -> None:
     if not standing_by:
         raise AtmdepotError("no depot stands by here; `atmdepot show depots` tells the roles")
     for path in standing_by:
-        click.echo(next(ask(path, {"resync": True}))["done"])
+        click.echo(ask_done(path, {"resync": True}))
 
 
 def compare(ask_again: Callable[[], Rows]) -> tuple[list[str], bool]:

@@ -86,6 +86,9 @@ async def _follow(
                 earlier.append(event)
     for event in sorted(earlier, key=lambda each: each.time):
         _print(event, output)
+    if follower.wrong:
+        raise AtmdepotError("; ".join(f"{name}: lines that are no events, left out: {count:,}"
+                                      for name, count in sorted(follower.wrong.items())))
     if follower.silent:
         raise AtmdepotError(f"{', '.join(sorted(follower.silent))}: no answer; the log of a daemon that has ended is "
                             "its output: `atmdepot lab logs`, or `journalctl`")
@@ -97,4 +100,6 @@ def _print(event: Event, output: str) -> None:
     if output != "text":
         click.echo(msgspec.json.encode(event))
     else:
-        click.echo(f"{event.time[:23]}Z {event.level:<7} {event.node:<8} {event.text}")
+        from atmdepot.trace.show.printable import printable
+
+        click.echo(printable(f"{event.time[:23]}Z {event.level:<7} {event.node:<8} {event.text}"))

@@ -106,10 +106,9 @@ def _ends(network_name: str | None, link: str | None, sender: str | None) -> lis
 
 
 def _tell(path: Path, request: dict[str, Any]) -> dict[str, Any]:
-    from atmdepot.net.control_client import ask
+    from atmdepot.net.control_client import ask_rows
 
-    [row] = next(ask(path, {"impair": request}))["rows"]
-    return dict(row)
+    return ask_rows(path, {"impair": request}, "impairments", least=1)[0]
 
 
 def _print(rows: list[dict[str, Any]], output: str) -> None:

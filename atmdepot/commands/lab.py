@@ -138,14 +138,19 @@ def status(name: str | None, output: str) -> None:
     A lab that was killed is `gone`; `lab up` starts it again and `lab down` removes what it left. The exit code is 1
     when a lab is gone or a process of one has ended.
     """
-    reports = [report_of(found) for found in ([Lab.find(name)] if name else Lab.all())]
+    reports, unread = [], []
+    for found in [Lab.find(name)] if name else Lab.all():
+        try:
+            reports.append(report_of(found))
+        except AtmdepotError as error:  # its state is damaged: that hides no other lab
+            unread.append(str(error))
     if output == "json":
         click.echo(msgspec.json.format(msgspec.json.encode({"labs": reports})))
     elif reports:
         print_rows("processes", COLUMNS, [row for report in reports for row in rows_of(report)])
-    else:
+    elif not unread:
         _progress("; ".join(filter(None, ["no lab is up", in_container()])))
-    if ended := [text for report in reports for text in ended_in(report)]:
+    if ended := [*unread, *(text for report in reports for text in ended_in(report))]:
         raise AtmdepotError("; ".join(ended))
 
 

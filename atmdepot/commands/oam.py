@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from atmdepot.net.oam_lines import Echo, Line
+
 _NS = 1e6  # of a millisecond
 
 
@@ -80,12 +82,12 @@ def ping_command(
     times, name = _Times(), vc
     try:
         for line in _ask(vc, node, network_name, request, timeout=interval + 10):
-            if (head := line.get("oam")) is not None:
-                name = f"OAM loopback of {head['name']}, {head['flow']}"
+            if line.oam is not None:
+                name = f"OAM loopback of {line.oam.name}, {line.oam.flow}"
                 click.echo(name)
-            elif (echo := line.get("echo")) is not None:
-                times.add(echo["round_trip"])
-                click.echo(_echo(echo))
+            elif line.echo is not None:
+                times.add(line.echo.round_trip)
+                click.echo(_echo(line.echo))
     except KeyboardInterrupt:
         click.echo()
     click.echo(times.summary(name))
@@ -93,10 +95,10 @@ def ping_command(
         raise AtmdepotError(f"{vc}: no loopback was answered")
 
 
-def _echo(echo: dict[str, Any]) -> str:
-    if echo["round_trip"] is None:
-        return f"no answer from {echo['from']}: number={echo['number']} tag={echo['tag']}"
-    return f"from {echo['from']}: number={echo['number']} tag={echo['tag']} time={echo['round_trip'] / _NS:.3f} ms"
+def _echo(echo: Echo) -> str:
+    if echo.round_trip is None:
+        return f"no answer from {echo.node}: number={echo.number} tag={echo.tag}"
+    return f"from {echo.node}: number={echo.number} tag={echo.tag} time={echo.round_trip / _NS:.3f} ms"
 
 
 @oam_command.command("trace", epilog="\b\nExample:\n  atmdepot oam trace web1\n")
@@ -111,12 +113,12 @@ def trace_command(vc: str, node: str | None, network_name: str | None, segment: 
     silent = []
     found: dict[int, str] = {}
     for line in _ask(vc, node, network_name, {"what": "trace", "segment": segment, "protection": protection}):
-        if (head := line.get("oam")) is not None:
-            click.echo(f"OAM trace of {head['name']}, {head['flow']}, from {head['node']}")
-        elif (echo := line.get("echo")) is not None:
-            time = echo["round_trip"]
-            found[echo["number"]] = f"{echo['from']:<16} " + ("no answer" if time is None else f"{time / _NS:.3f} ms")
-            silent += [echo["from"]] if time is None else []
+        if line.oam is not None:
+            click.echo(f"OAM trace of {line.oam.name}, {line.oam.flow}, from {line.oam.node}")
+        elif (echo := line.echo) is not None:
+            time = echo.round_trip
+            found[echo.number] = f"{echo.node:<16} " + ("no answer" if time is None else f"{time / _NS:.3f} ms")
+            silent += [echo.node] if time is None else []
     for number, told in sorted(found.items()):
         click.echo(f"{number:>2}  {told}")
     if silent:
@@ -132,17 +134,18 @@ def continuity_command(vc: str, node: str | None, network_name: str | None, stat
     Activation cells ask the far end.
     """
     for line in _ask(vc, node, network_name, {"what": "continuity", "on": state == "on"}):
-        click.echo(line["done"])
+        click.echo(line.done)
 
 
 def _ask(
     vc: str, node: str | None, network_name: str | None, request: dict[str, Any], timeout: float = 10.0,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Line]:
     """The lines of a node's answer."""
-    from atmdepot.net.control_client import ask
+    from atmdepot.net.control_client import ask_each
+    from atmdepot.net.oam_lines import Line
 
     path, place = _where(vc, node, network_name)
-    return ask(path, {"oam": request | {"place": place}}, timeout)
+    return ask_each(path, {"oam": request | {"place": place}}, Line, timeout)
 
 
 def _where(vc: str, node: str | None, network_name: str | None) -> tuple[Path, str]:

@@ -45,11 +45,11 @@ def _command(what: str, text: str) -> Callable[..., None]:
     @_NETWORK
     @_NODE
     def run(vp: str, network_name: str | None, node: str | None) -> None:
-        from atmdepot.net.control_client import ask
+        from atmdepot.net.control_client import ask_done
         from atmdepot.net.running import node_socket
 
         path = node_socket(network_name, node)
-        click.echo(f"{path.stem}: {next(ask(path, {'protection': vp, 'what': what}))['done']}")
+        click.echo(f"{path.stem}: {ask_done(path, {'protection': vp, 'what': what})}")
 
     return run
 

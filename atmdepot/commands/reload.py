@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -49,10 +49,9 @@ def reload_command(node: str | None, dry_run: bool, network_name: str | None) ->
 
 
 def _ask(path: Path, *, dry_run: bool = False) -> str:
-    from atmdepot.net.control_client import ask
+    from atmdepot.net.control_client import ask_done
 
-    done: dict[str, Any] = next(ask(path, {"reload": True, "dry_run": dry_run}))
-    return str(done["done"])
+    return ask_done(path, {"reload": True, "dry_run": dry_run})
 
 
 @contextmanager

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
+from msgspec import Struct, field
 
 from atmdepot.errors import AtmdepotError
 
@@ -23,6 +24,16 @@ _NODE = click.option("--node", metavar="NODE", help="The depot; needed only whil
                                     "meant.")
 
 
+class _Role(Struct):
+    """A depot's place in its set."""
+
+    role: str
+    term: int
+    phase: str
+    fitness: int
+    set_name: str = field(name="set")
+
+
 @click.command("takeover", epilog="\b\nExamples:\n  atmdepot takeover\n  atmdepot takeover --node depot2 --force\n")
 @_NODE
 @click.option("--force", is_flag=True, help="Take over without asking the active depot, also when out of sync.")
@@ -34,16 +45,16 @@ def takeover_command(node: str | None, force: bool, network_name: str | None) ->
     """
     path = _chosen(network_name, node, active=False)
     began = time.monotonic()
-    _ask(path, {"takeover": True, "force": force})
+    _have(path, "takeover", force=force)
     while True:
         role = _role(path)
-        if role["role"] in _ACTIVE:
+        if role.role in _ACTIVE:
             break
-        if not role["phase"] or time.monotonic() - began > _PATIENCE:
-            raise AtmdepotError(f"{path.stem} has not taken over, and is {role['role']}: nobody gave it the address "
+        if not role.phase or time.monotonic() - began > _PATIENCE:
+            raise AtmdepotError(f"{path.stem} has not taken over, and is {role.role}: nobody gave it the address "
                                 "(atmdepot show depots tells more)")
         time.sleep(_LOOK)
-    click.echo(f"{path.stem} is active in term {role['term']}, after {time.monotonic() - began:.2f} s")
+    click.echo(f"{path.stem} is active in term {role.term}, after {time.monotonic() - began:.2f} s")
 
 
 @click.command("release", epilog="\b\nExamples:\n  atmdepot release\n  atmdepot release --node depot1 --force\n")
@@ -57,12 +68,12 @@ def release_command(node: str | None, force: bool, network_name: str | None) -> 
     """
     path = _chosen(network_name, node, active=True)
     began = time.monotonic()
-    _ask(path, {"release": True, "force": force})
-    while (role := _role(path))["role"] == "handing-over" and time.monotonic() - began < _PATIENCE:
+    _have(path, "release", force=force)
+    while (role := _role(path)).role == "handing-over" and time.monotonic() - began < _PATIENCE:
         time.sleep(_LOOK)
-    if role["role"] in (*_ACTIVE, "handing-over"):
+    if role.role in (*_ACTIVE, "handing-over"):
         raise AtmdepotError(f"no other depot has taken over: {path.stem} is active still")
-    click.echo(f"{path.stem} has handed over after {time.monotonic() - began:.2f} s, and is {role['role']}")
+    click.echo(f"{path.stem} has handed over after {time.monotonic() - began:.2f} s, and is {role.role}")
 
 
 def _chosen(network_name: str | None, node: str | None, *, active: bool) -> Path:
@@ -82,22 +93,24 @@ def _chosen(network_name: str | None, node: str | None, *, active: bool) -> Path
             continue
         except AtmdepotError as error:
             failures.append(str(error))
-    meant = [path for path, role in roles.items() if (role["role"] in (*_ACTIVE, "handing-over")) is active]
-    if len({roles[path]["set"] for path in meant}) > 1:
+    meant = [path for path, role in roles.items() if (role.role in (*_ACTIVE, "handing-over")) is active]
+    if len({roles[path].set_name for path in meant}) > 1:
         raise AtmdepotError(f"there are several sets: add --node with one of {', '.join(path.stem for path in meant)}")
     if not meant:
-        known = [f"{path.stem} is {role['role']}" for path, role in roles.items()] or ["there is no depot"]
+        known = [f"{path.stem} is {role.role}" for path, role in roles.items()] or ["there is no depot"]
         told = ", ".join([*known, *failures])
         wanted = "is active" if active else "stands by"
         raise AtmdepotError(f"no depot of a set {wanted} here: {told}; `atmdepot show depots` tells more")
-    return max(meant, key=lambda path: int(roles[path]["fitness"]))
+    return max(meant, key=lambda path: roles[path].fitness)
 
 
-def _role(path: Path) -> dict[str, Any]:
-    return _ask(path, {"role": True})
+def _role(path: Path) -> _Role:
+    from atmdepot.net.control_client import ask_for
+
+    return ask_for(path, {"role": True}, _Role)
 
 
-def _ask(path: Path, request: dict[str, Any]) -> dict[str, Any]:
+def _have(path: Path, what: str, *, force: bool) -> None:
     from atmdepot.net.control_client import ask
 
-    return next(ask(path, request))
+    next(ask(path, {what: True, "force": force}))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import Struct, field
 
 from atmdepot.commands.hinting_group import HintingGroup
 from atmdepot.errors import AtmdepotError
@@ -18,6 +19,20 @@ _COLUMNS = ("switch", "from", "to", "contract", "name", "kept")
 _LOST = "lost at a restart, unless `atmdepot vc save` writes it into the VC table"
 _NETWORK = click.option("--network", "network_name", metavar="NAME",
                         help="The running network; needed only while several run.")
+
+
+class _Crossed(Struct):
+    """A cross-connect, as a daemon tells it."""
+
+    place: str = field(name="from")
+    to: str
+    name: str
+    contract: str
+    kept: str
+
+
+class _AllCrossed(Struct):
+    rows: list[_Crossed]
 
 
 @click.group(cls=HintingGroup, epilog="""\b
@@ -44,7 +59,7 @@ def list_command(switch: str | None, network_name: str | None, limit: int, outpu
     rows: list[dict[str, Any]] = []
     for path in _sockets(network_name, switch):
         try:
-            rows += [{"switch": path.stem} | row for row in _ask(path, {"vc_list": True})["rows"]]
+            rows += [{"switch": path.stem} | msgspec.to_builtins(row) for row in _crossed(path)]
         except AtmdepotError:
             if switch is not None:  # else it is no switch
                 raise
@@ -78,7 +93,7 @@ def add_command(
     multipoint.
     """
     request = {"vc_add": place, "to": leaves, "contract": contract, "name": name}
-    click.echo(f"{_of(switch, network_name, request)['done']}; {_LOST}")
+    click.echo(f"{_done(switch, network_name, request)}; {_LOST}")
 
 
 @vc.command("remove", epilog="\b\nExample:\n  atmdepot vc remove sw1 'to-web1 9/100' 'to-web2 9/100'\n")
@@ -88,7 +103,7 @@ def add_command(
 @_NETWORK
 def remove_command(switch: str, place: str, leaves: tuple[str, ...], network_name: str | None) -> None:
     """Remove each TO from FROM, or without a TO the whole of it."""
-    done = _of(switch, network_name, {"vc_remove": place, "to": leaves})["done"]
+    done = _done(switch, network_name, {"vc_remove": place, "to": leaves})
     click.echo(f"{done}; if the VC table has it, it is back at a restart, unless `atmdepot vc save` takes it out")
 
 
@@ -105,18 +120,17 @@ def save_command(switch: str, table: Path, network_name: str | None) -> None:
     from atmdepot.config.links import CrossConnect
     from atmdepot.config.reading import load
     from atmdepot.lab.state import TABLE_FILE
+    from atmdepot.net.control_client import ask_done
 
     network = load(table)
-    rows = _of(switch, network_name or network.name, {"vc_list": True})["rows"]
-    own = {row["name"]: CrossConnect(switch=switch, from_=row["from"], to=row["to"].split(", "),
-                                     contract=row["contract"] or None)
-           for row in rows if row["kept"] != "by its VP or VC"}
-    _save(table, switch, own)
     [socket] = _sockets(network_name or network.name, switch)
+    own = {row.name: CrossConnect(switch=switch, from_=row.place, to=row.to.split(", "), contract=row.contract or None)
+           for row in _crossed(socket) if row.kept != "by its VP or VC"}
+    _save(table, switch, own)
     copy = socket.parent / TABLE_FILE
     if copy.exists() and not copy.samefile(table):
         _save(copy, switch, own)
-    click.echo(_ask(socket, {"reload": True})["done"])
+    click.echo(ask_done(socket, {"reload": True}))
 
 
 def _save(table: Path, switch: str, own: dict[str, CrossConnect]) -> None:
@@ -126,7 +140,7 @@ def _save(table: Path, switch: str, own: dict[str, CrossConnect]) -> None:
     from atmdepot.paths import write_whole
 
     try:
-        text = with_connects(table.read_text(encoding="utf-8"), switch, own)
+        text = with_connects(table.read_text(encoding="utf-8-sig"), switch, own)
         parse(text, str(table))
         write_whole(table, text)
     except OSError as error:
@@ -140,13 +154,16 @@ def _sockets(network_name: str | None, switch: str | None) -> list[Path]:
     return control_sockets(network_name, switch)
 
 
-def _ask(path: Path, request: dict[str, Any]) -> dict[str, Any]:
-    from atmdepot.net.control_client import ask
+def _crossed(path: Path) -> list[_Crossed]:
+    """The cross-connects of a daemon; raise AtmdepotError where it has none to tell."""
+    from atmdepot.net.control_client import ask_for
 
-    return next(ask(path, request))
+    return ask_for(path, {"vc_list": True}, _AllCrossed).rows
 
 
-def _of(switch: str, network_name: str | None, request: dict[str, Any]) -> dict[str, Any]:
-    """The answer of a switch's daemon."""
+def _done(switch: str, network_name: str | None, request: dict[str, Any]) -> str:
+    """What a switch's daemon has done."""
+    from atmdepot.net.control_client import ask_done
+
     [path] = _sockets(network_name, switch)
-    return _ask(path, request)
+    return ask_done(path, request)

@@ -7,10 +7,7 @@ key, fault and right form. The daemons, the lab and `atmdepot check` all use it,
 from __future__ import annotations
 
 import difflib
-import errno
-import os
 import re
-import stat
 import sysconfig
 import tomllib
 from inspect import cleandoc
@@ -44,6 +41,7 @@ from atmdepot.config.units import (
     count_text,
 )
 from atmdepot.errors import AtmdepotError
+from atmdepot.paths import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,38 +108,14 @@ def read(name: str | Path, find: Callable[[str], Path], kind: str, known: list[s
         raise NetworkError([f"the name of the {kind} is empty: {_among_known('', known)}"])
     try:
         path = find(str(name))
-        return path, _read(path).decode().replace("\r\n", "\n")
+        return path, read_file(path, kind).decode("utf-8-sig").replace("\r\n", "\n")  # some editors begin with a mark
     except FileNotFoundError:
         near = _among_known(str(name), known)
         raise NetworkError([f"{path}: there is no such file, and no {kind} of this name ships with atmdepot: {near}"
                             ]) from None
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text: save it as UTF-8"
         raise NetworkError([f"{path}: cannot be read: {reason}"]) from None
-
-
-def _read(path: Path) -> bytes:
-    """Read a regular file; raise OSError for other kinds: opening a FIFO or a device may block or have side effects."""
-    # Checked twice: before opening, and again on the open file, since the path may lead to another file by then.
-    _require_file(path.stat())
-    # O_NONBLOCK: if the path has become a FIFO meanwhile, opening it must not wait for a writer.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        _require_file(os.fstat(descriptor))
-        octets = file.read(_GREATEST_FILE + 1)
-    if len(octets) > _GREATEST_FILE:  # it grew since, or it is a file of /proc, whose size reads as 0
-        raise OSError(errno.EFBIG, _TOO_GREAT)
-    return octets
-
-
-def _require_file(found: os.stat_result) -> None:
-    if stat.S_ISDIR(found.st_mode):
-        raise IsADirectoryError(errno.EISDIR, "it is a directory: name a file in it")
-    if not stat.S_ISREG(found.st_mode):
-        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "a device")
-        raise OSError(errno.EINVAL, f"it is {kind}: write the table to a file")
-    if found.st_size > _GREATEST_FILE:
-        raise OSError(errno.EFBIG, _TOO_GREAT)
 
 
 def parse(text: str, file: str = "table.toml") -> Network:
@@ -187,9 +161,6 @@ def schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "atmdepot VC table", **made}
 
 
-_GREATEST_FILE = 16 * 2**20
-_TOO_GREAT = "it is greater than 16 MiB, and no VC table"
-_KINDS = {stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
 _MOST_TOLD = 100
 _LONGEST_TOLD = 1000
 _LONGEST_END = 300

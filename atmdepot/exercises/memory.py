@@ -8,7 +8,9 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct, field
 
+from atmdepot.decoding import NOT_DECODED
 from atmdepot.errors import AtmdepotError
+from atmdepot.paths import read_file
 
 
 class Progress(Struct):
@@ -29,11 +31,12 @@ class Memory:
             raise AtmdepotError(f"{error}: set XDG_STATE_HOME to a directory of yours") from None
         self.path = Path(place) / "atmdepot" / "exercises.json"
         try:
-            self.lessons = msgspec.json.decode(self.path.read_bytes(), type=dict[str, Progress])
+            self.lessons = msgspec.json.decode(read_file(self.path), type=dict[str, Progress])
         except FileNotFoundError:
             self.lessons = {}
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise AtmdepotError(f"{self.path}, the record of exercises, cannot be read: {error}; remove it to begin "
+        except (OSError, *NOT_DECODED) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            raise AtmdepotError(f"{self.path}, the record of exercises, cannot be read: {why}; remove it to begin "
                                 "again") from None
 
     def of(self, name: str) -> Progress:

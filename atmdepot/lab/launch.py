@@ -78,6 +78,8 @@ def bring_up(table: str | Path, options: Options, progress: Callable[[str], None
 def _claim(directory: Path, table: Path, progress: Callable[[str], None]) -> Launch | None:
     """Claim the directory, emptied of a dead lab's files, for a launch; return None when the lab runs."""
     old = states.read(directory)
+    if why := states.fault(directory):  # the lab may run
+        raise AtmdepotError(why)
     if old is not None and old.alive:
         return None
     if old is not None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from atmdepot.decoding import NOT_DECODED
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class OrderServer:
     def _carry_out(self, line: bytes) -> Answer:
         try:
             self._obey(msgspec.json.decode(line, type=Order))
-        except (AtmdepotError, OSError, ValueError, msgspec.MsgspecError) as error:
+        except (AtmdepotError, OSError, ValueError, *NOT_DECODED) as error:
             return Answer(str(error) or type(error).__name__)
         except Exception as error:  # the lab would end with its supervisor
             traceback.print_exc()
@@ -105,8 +106,9 @@ def give(directory: Path, order: Order) -> None:
             connection.connect(str(path))
             connection.sendall(msgspec.json.encode(order) + b"\n")
             answer = msgspec.json.decode(_line(connection, _ANSWER_TIME), type=Answer)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise AtmdepotError(f"the lab {directory.name} takes no orders: {error}") from None
+    except (OSError, *NOT_DECODED) as error:
+        raise AtmdepotError(f"the lab {directory.name} takes no orders: {error}; `atmdepot lab status` tells if it "
+                            "runs") from None
     if answer.error:
         raise AtmdepotError(answer.error)
 

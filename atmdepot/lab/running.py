@@ -20,7 +20,7 @@ from atmdepot.lab.names import CLIENT_KIND, RESOLVER
 from atmdepot.lab.namespaces import Doors
 from atmdepot.lab.orders import Order, give
 from atmdepot.net.surroundings import in_container
-from atmdepot.paths import BENCH_PREFIX, run_dir
+from atmdepot.paths import BENCH_PREFIX, is_file, run_dir
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -52,7 +52,7 @@ class RunningLab:
         """
         labs = cls.all()
         if name is not None:
-            wanted = load(name).name if Path(name).is_file() else name
+            wanted = load(name).name if is_file(Path(name)) else name
             found = [lab for lab in labs if lab.name == wanted]
         else:
             # A benchmark's lab is not to be taken down or broken into by a command that does not name it.
@@ -81,7 +81,7 @@ class RunningLab:
         """State that the lab has recorded, read anew; raise AtmdepotError when the lab is down."""
         state = states.read(self.directory)
         if state is None:
-            raise AtmdepotError(f"the lab {self.name} is down")
+            raise AtmdepotError(states.fault(self.directory) or f"the lab {self.name} is down")
         return state
 
     @property
@@ -168,6 +168,8 @@ class RunningLab:
         """Stop every process and remove the files that the lab made."""
         state = states.read(self.directory)
         if state is None:
+            if why := states.fault(self.directory):
+                raise AtmdepotError(why)
             return
         stop(state)
         with locked_run_dir(), writing_in(self.directory):

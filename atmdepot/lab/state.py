@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
+from atmdepot.decoding import NOT_DECODED
 from atmdepot.errors import NotReady
+from atmdepot.paths import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +27,8 @@ SUPERVISOR_LOG = "lab.supervisor.log"
 """No node's log has this name, because node names have no dot."""
 
 Phase = Literal["starting", "up", "stopping"]
+Pid = Annotated[int, Meta(ge=0, le=2**22)]
+"""The number of a process; the kernel gives none beyond 2^22."""
 
 
 class NodeState(Struct):
@@ -39,7 +43,7 @@ class ProcessState(Struct):
 
     node: str
     role: str
-    pid: int
+    pid: Pid
     log: str
     ready: bool = False
     exit_code: int | None = None
@@ -50,7 +54,7 @@ class State(Struct):
 
     name: str
     table: str
-    pid: int = 0
+    pid: Pid = 0
     start_time: int = 0
     phase: Phase = "starting"
     userns: bool = False
@@ -59,6 +63,12 @@ class State(Struct):
     processes: dict[str, ProcessState] = field(default_factory=dict)
     made: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for files that are not in the lab's directory: they would be removed."""
+        for name in self.made:
+            if not name or name.startswith("/") or "\0" in name or not {"..", "**"}.isdisjoint(name.split("/")):
+                raise ValueError(f"{name!r:.99} is no file in the lab's directory")
+
     @property
     def alive(self) -> bool:
         """True while the supervisor that wrote this state runs."""
@@ -66,11 +76,28 @@ class State(Struct):
 
 
 def read(directory: Path) -> State | None:
-    """State of the lab in a directory; None when there is no readable state."""
+    """State of the lab in a directory; None when there is no readable state (`fault` tells why)."""
     try:
-        return msgspec.json.decode((directory / STATE_FILE).read_bytes(), type=State)
-    except (OSError, msgspec.MsgspecError):
+        return _read(directory)
+    except (OSError, *NOT_DECODED):
         return None
+
+
+def fault(directory: Path) -> str:
+    """Say why the state in a directory cannot be read, and the way out; empty where it can, or is not there."""
+    try:
+        _read(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except (OSError, *NOT_DECODED) as error:
+        why = error.strerror if isinstance(error, OSError) else f"this is no state of a lab: {error}"
+        return (f"{directory / STATE_FILE}: {why}; end the processes of this lab that still run, then remove the "
+                f"directory {directory}")
+    return ""
+
+
+def _read(directory: Path) -> State:
+    return msgspec.json.decode(read_file(directory / STATE_FILE), type=State)
 
 
 def write(directory: Path, state: State) -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 import trio
 
+from atmdepot.decoding import NOT_DECODED
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
 from atmdepot.net.control_client import MOST_COUNTED, is_answered
 from atmdepot.net.event_stream import EventsRequest, Followers
@@ -120,7 +121,7 @@ class ControlServer(BoundedServer):
         except AtmdepotError as error:
             await _write_line(stream, {"error": str(error)})
             return
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # the last: nested too deeply
+        except (ValueError, *NOT_DECODED) as error:
             await _write_line(stream, {"error": f"no request: {error}"})
             return
         trio.lowlevel.current_task().name = _name_of(request)  # for the watchdog's reports of long turns

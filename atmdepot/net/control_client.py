@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import select
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
+from msgspec import Meta, Struct
 
+from atmdepot.decoding import NOT_DECODED
 from atmdepot.errors import AtmdepotError
+from atmdepot.net.subjects import row_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,11 +24,16 @@ if TYPE_CHECKING:
     from atmdepot.depot.question import Question
 
 _NO_ANSWER = "the daemon does not answer"
+_NOT_SAID = "that is not what a daemon says"
+_RESTART = "if it is of another version, start it again"
 _ANSWER_TIME = 10.0
 MOST_COUNTED = 10_000
 """Rows beyond a limit that a daemon counts at most: to count more would take its time."""
 _LOOK_AFTER = 1.0
 """Time (s) without an answer after which the lab is asked whether the daemon can answer at all."""
+_LONGEST, _LONGEST_ROW, _GREATEST = 2**24, 2**12, 2**31
+"""Octets of a line of an answer, of a row in it on average, and of a line with all rows: the memory is bounded."""
+_T = TypeVar("_T")
 
 
 class Refused(AtmdepotError):
@@ -53,7 +61,38 @@ def ask(path: Path, request: dict[str, Any], timeout: float = _ANSWER_TIME) -> I
         yield from _ask(connection, path, request)
 
 
+def ask_for(path: Path, request: dict[str, Any], kind: type[_T], timeout: float = _ANSWER_TIME) -> _T:
+    """Ask a daemon for a single line, as a type that msgspec knows.
+
+    Raises AtmdepotError when the daemon cannot be reached or says anything else, Refused when it refuses.
+    """
+    return _as(path, next(ask(path, request, timeout)), kind)
+
+
+def ask_each(path: Path, request: dict[str, Any], kind: type[_T], timeout: float = _ANSWER_TIME) -> Iterator[_T]:
+    """Ask a daemon for any number of lines of a type. Raises as `ask_for`."""
+    for line in ask(path, request, timeout):
+        yield _as(path, line, kind)
+
+
+class _Done(Struct):
+    done: str
+
+
+def ask_done(path: Path, request: dict[str, Any]) -> str:
+    """Have a daemon do something; what it says that it has done. Raises as `ask_for`."""
+    return _as(path, next(ask(path, request)), _Done).done
+
+
+def _as(path: Path, told: object, kind: type[_T]) -> _T:
+    try:
+        return msgspec.convert(told, kind)
+    except NOT_DECODED as error:
+        raise _no_answer(path, f"{_NOT_SAID}: {error}; {_RESTART}") from None
+
+
 def _ask(connection: socket.socket, path: Path, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    longest = min(max(_LONGEST, _LONGEST_ROW * int(request.get("limit", 0))), _GREATEST)
     try:
         connection.connect(str(path))
         connection.sendall(msgspec.json.encode(request) + b"\n")
@@ -61,7 +100,9 @@ def _ask(connection: socket.socket, path: Path, request: dict[str, Any]) -> Iter
         if not _is_readable(connection, min(_LOOK_AFTER, connection.gettimeout() or _LOOK_AFTER)) and _end_of(path):
             raise _no_answer(path, "timed out")
         with connection.makefile("rb") as lines:
-            for line in lines:
+            while line := lines.readline(longest):
+                if len(line) == longest:
+                    raise _no_answer(path, f"{_NOT_SAID}: its line has more than {longest:,} octets; {_RESTART}")
                 has_answered = True
                 answer = msgspec.json.decode(line, type=dict[str, Any])
                 if "error" in answer:
@@ -71,8 +112,8 @@ def _ask(connection: socket.socket, path: Path, request: dict[str, Any]) -> Iter
             raise _no_answer(path, "it hung up")
     except OSError as error:
         raise _no_answer(path, error.strerror or error) from None
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise _no_answer(path, f"that is not what a daemon says: {error}") from None
+    except NOT_DECODED as error:
+        raise _no_answer(path, f"{_NOT_SAID}: {error}; {_RESTART}") from None
 
 
 def is_refusal(text: str, node: str) -> bool:
@@ -98,10 +139,27 @@ def _no_answer(path: Path, reason: object) -> AtmdepotError:
     return AtmdepotError(f"{path.stem}: {_NO_ANSWER} on {path}: {reason}")
 
 
-def show(path: Path, subject: str, limit: int = 1000, where: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-    """The rows of a subject from a daemon; of sessions and VCs those that `where` says."""
+def show(path: Path, subject: str, limit: int = 1000, where: dict[str, Any] | None = None,
+         timeout: float = _ANSWER_TIME) -> list[dict[str, Any]]:
+    """The rows of a subject from a daemon; of sessions and VCs those that `where` says.
+
+    They have the columns of the subject.
+
+    Raises AtmdepotError when the daemon cannot be reached or says anything else, Refused when it refuses.
+    """
     request = {"show": subject, "limit": limit} | ({} if where is None else {"where": where})
-    rows: list[dict[str, Any]] = next(ask(path, request)).get("rows", [])
+    return ask_rows(path, request, subject, timeout=timeout)
+
+
+def ask_rows(path: Path, request: dict[str, Any], subject: str, *, timeout: float = _ANSWER_TIME,
+             least: int = 0) -> list[dict[str, Any]]:
+    """Ask a daemon for rows of a subject, at least so many. Raises as `ask_for`."""
+    return _rows(path, next(ask(path, request, timeout)), subject, least)
+
+
+def _rows(path: Path, answer: dict[str, Any], subject: str, least: int = 0) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = _as(path, answer.get("rows"), list[dict[str, Any]])
+    _as(path, rows, Annotated[list[row_of(subject)], Meta(min_length=least)])  # type: ignore[misc, arg-type]
     return rows
 
 
@@ -111,15 +169,11 @@ def show_some(
     """The first rows of a subject as `show` gives them, and how many more there are, counted up to `MOST_COUNTED`."""
     request = {"show": subject, "limit": limit, "count": True} | ({} if where is None else {"where": where})
     answer = next(ask(path, request))
-    rows: list[dict[str, Any]] = answer.get("rows", [])
-    return rows, int(answer.get("more", 0))
+    return _rows(path, answer, subject), _as(path, answer.get("more", 0), int)
 
 
 def ask_explanation(path: Path, question: Question) -> Explanation:
     """A depot's explanation of what it would do with a packet; raise AtmdepotError when the daemon has no answer."""
     from atmdepot.depot.explain import Explanation  # here: most commands do without the depot's modules
 
-    try:
-        return msgspec.convert(next(ask(path, {"explain": question})).get("explanation"), Explanation)
-    except msgspec.ValidationError as error:
-        raise _no_answer(path, f"that is not what a daemon says: {error}") from None
+    return _as(path, next(ask(path, {"explain": question})).get("explanation"), Explanation)

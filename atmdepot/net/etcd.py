@@ -14,6 +14,8 @@ import h11
 import msgspec
 import trio
 
+from atmdepot.decoding import NOT_DECODED
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
@@ -109,7 +111,7 @@ class EtcdClient:
                 failures.append(f"{server}: no answer within {PATIENCE:g} s")
             except EtcdGone as error:
                 failures.append(str(error))
-            except (msgspec.MsgspecError, ValueError, TypeError, LookupError, AttributeError) as error:
+            except (ValueError, TypeError, LookupError, AttributeError, *NOT_DECODED) as error:
                 failures.append(f"{server}: no answer of etcd's: {error!r:.200}")
             self._servers.append(self._servers.pop(0))
         raise EtcdGone("; ".join(failures))

@@ -7,12 +7,14 @@ not answer any more, since that daemon cannot.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 import trio
 
+from atmdepot.decoding import NOT_DECODED
 from atmdepot.net.event_log import Event
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ _LOOK = 0.5
 _PATIENCE = 10.0
 """Seconds that a node has to tell what it has, where it is not followed."""
 _MOST = 1 << 20  # octets of a line
+LEVELS = ("info", "warning", "error")
 
 
 class _Following(msgspec.Struct):
@@ -37,6 +40,9 @@ class _Line(msgspec.Struct):
     error: str = ""
 
 
+_LINES, _EVENTS = msgspec.json.Decoder(_Line), msgspec.json.Decoder(Event)
+
+
 class Follower:
     """Follows the events of the nodes whose sockets are found, as long as it runs."""
 
@@ -48,6 +54,8 @@ class Follower:
         """Boot and number of the last event of each node."""
         self.silent: list[str] = []
         """The nodes that have not told what they have; only without `follow`."""
+        self.wrong: Counter[str] = Counter()
+        """Lines of nodes that were no events, and are left out; the first of each node is told as an event."""
 
     async def run(self) -> None:
         """Follow until cancelled; without `follow`, until all nodes have told what they have."""
@@ -71,7 +79,7 @@ class Follower:
                     answered = await self._read(path, stream)
             except (OSError, trio.BrokenResourceError):
                 pass
-        if not (answered or self._follow):
+        if not (answered or self._follow) and path.stem not in self.wrong:
             self.silent.append(path.stem)
         if answered and self._follow:
             await self._send.send(_said(path, "daemon-gone", "does not answer any more"))
@@ -90,13 +98,14 @@ class Follower:
             for line in lines:
                 answered = await self._take(path, line) or answered
             if len(text) > _MOST:
+                await self._leave_out(path, f"a line of more than {_MOST:,} octets")
                 break
         return answered
 
     async def _take(self, path: Path, line: bytes) -> bool:
         """Pass a line on; False for one that is none of a daemon's."""
         try:
-            told = msgspec.json.decode(line, type=_Line)
+            told = _LINES.decode(line)
             if told.following is not None:
                 self._note(path, told.following)
             elif told.error:
@@ -104,12 +113,26 @@ class Follower:
             elif told.missed:
                 await self._send.send(_said(path, "missed", f"{told.missed:,} events are kept no longer"))
             else:
-                event = msgspec.json.decode(line, type=Event)
+                event = _EVENTS.decode(line)
+                if event.level not in LEVELS:
+                    raise ValueError(f"level {event.level!r:.40} is none of {', '.join(LEVELS)}")
                 self._seen[path] = (self._seen[path][0], event.id)
                 await self._send.send(event)
-        except (msgspec.MsgspecError, KeyError):
+        except (ValueError, *NOT_DECODED) as error:
+            await self._leave_out(path, str(error))
+            return False
+        except KeyError:
+            await self._leave_out(path, "an event before the word where its numbers begin")
             return False
         return True
+
+    async def _leave_out(self, path: Path, why: str) -> None:
+        """Count a line that is none of a daemon's; tell the first of each node."""
+        self.wrong[path.stem] += 1
+        if self.wrong[path.stem] == 1:
+            text = (f"{path.stem} says what is no event, which is left out: {why}; is the daemon on {path} of another "
+                    "version?")
+            await self._send.send(_said(path, "refused", text))
 
     def _note(self, path: Path, following: _Following) -> None:
         """Note where a node's numbers are; after a restart they begin anew, and so does this."""

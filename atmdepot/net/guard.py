@@ -38,6 +38,9 @@ _HEADER, _ADDRESS_HEAD, _NEIGHBOUR_HEAD, _ATTRIBUTE, _ERROR = map(
     struct.Struct, ("=IHHII", "=BBBBI", "=BxxxiHBx", "=HH", "=i"))
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 _LAST_LINES = 20
+_LONGEST_SAID = 1000
+_LONGEST_LINE, _LONGEST_NUMBER = 65536, 20
+_MOST_FITNESS, _MOST_PORT, _FAREWELL_WORDS = 1_000_000, 65535, 3
 _LONGEST_END = 2.5
 """Seconds that an engine has to end (keepalived takes 1.02)."""
 _FAREWELL = 0.3
@@ -113,6 +116,7 @@ class Guard:
         self._hangs = False
         self._engine = self._output = -1
         self._line, self._said = b"", [""]
+        self._wrong = 0
 
     def run(self) -> None:
         """Watch until the depot or the engine has ended, or a signal comes; then give everything up."""
@@ -154,17 +158,40 @@ class Guard:
         """Take the depot's lines; False at the end of its life."""
         octets = os.read(0, 65536)
         *lines, self._line = (self._line + octets).split(b"\n")
+        if len(self._line) > _LONGEST_LINE:
+            self._line = b"?" + self._line[:80]  # no order, whatever follows
         for line in lines:
-            if line.startswith(b"="):
-                self._fitness = int(line[1:])
-                self._write(self._fitness)
-            elif line.startswith(b">"):
-                words = line[1:].split()
-                self._farewell = (words[0].decode(), int(words[1]), bytes.fromhex(words[2].decode())) if words else None
+            try:
+                self._take(line)
+            except (ValueError, IndexError):  # the address must not be given up because of a line
+                self._wrong += 1
+                if self._wrong == 1:
+                    sys.stderr.write(f"guard: {line[:80]!r} is no order, and is left out: = NUMBER, or > HOST PORT "
+                                     "HEX\n")
         if self._hangs and octets:
             self._hangs = False
             self._write(self._fitness)
         return bool(octets)
+
+    def _take(self, line: bytes) -> None:
+        """Carry out a line; raise ValueError or IndexError for one that is no order."""
+        if line.startswith(b"="):
+            fitness = int(line[1:][:_LONGEST_NUMBER])
+            if not -_MOST_FITNESS <= fitness <= _MOST_FITNESS:
+                raise ValueError("no fitness")
+            self._fitness = fitness
+            self._write(fitness)
+        elif line.startswith(b">"):
+            words = line[1:].split()
+            if not words:
+                self._farewell = None
+                return
+            port = int(words[1][:_LONGEST_NUMBER])
+            if not 0 < port <= _MOST_PORT or len(words) != _FAREWELL_WORDS:
+                raise ValueError("no server")
+            self._farewell = words[0].decode("ascii"), port, bytes.fromhex(words[2].decode("ascii"))
+        elif line:
+            raise ValueError("no order")
 
     def _hang(self) -> None:
         self._hangs = True
@@ -201,7 +228,7 @@ class Guard:
         if self._farewell is not None:
             host, port, octets = self._farewell
             # If that fails, the lease ends by itself.
-            with suppress(OSError), socket.create_connection((host, port), _FAREWELL) as server:
+            with suppress(OSError, UnicodeError), socket.create_connection((host, port), _FAREWELL) as server:
                 server.sendall(octets)
                 server.recv(1)
 
@@ -210,6 +237,8 @@ class Guard:
             os.kill(self._engine, signal.SIGTERM)
             self._wait_for_engine()
         self._give_up()  # of an engine, what it has left behind
+        if self._wrong > 1:
+            sys.stderr.write(f"guard: {self._wrong} lines were no orders\n")
 
     # The engine.
 
@@ -235,7 +264,7 @@ class Guard:
         except BlockingIOError:
             return True
         *lines, self._said[-1] = (self._said[-1] + octets.decode(errors="replace")).split("\n")
-        self._said = [*self._said[:-1], *lines, self._said[-1]][-_LAST_LINES:]
+        self._said = [line[-_LONGEST_SAID:] for line in (*self._said[:-1], *lines, self._said[-1])[-_LAST_LINES:]]
         if octets:
             return True
         self._wait_for_engine()

@@ -40,6 +40,8 @@ _PROC = Path("/proc/sys/net")
 _GONE = (errno.ENODEV, errno.ENXIO)
 _OTHER_KINDS: dict[str, Any] = {nftables.WHAT: nftables, proxies.WHAT: proxies}
 """Modules that add and remove parts which are no request of pyroute2's, by kind."""
+_REQUESTS = ("addr", "route", "rule")
+"""The requests of pyroute2 that add and remove parts."""
 _NOT_THERE = (errno.ENOENT, errno.ESRCH, errno.EADDRNOTAVAIL, errno.ENODEV)
 
 log = logging.getLogger("atmdepot")
@@ -345,10 +347,14 @@ def _remove(ip: IPRoute, entry: Entry) -> None:
         if entry.what in _OTHER_KINDS:
             _OTHER_KINDS[entry.what].remove(**entry.arguments)
             return
+        if entry.what not in _REQUESTS:
+            raise ValueError(f"{entry.what!r} is none of {', '.join((*_REQUESTS, *_OTHER_KINDS))}")
         getattr(ip, entry.what)("del", **entry.arguments)
     except (NetlinkError, OSError) as error:
         if not (isinstance(error, NetlinkError) and error.code in _NOT_THERE):
             log.warning("left behind: %s", error)
+    except Exception as error:  # the arguments of a damaged journal may be anything, and must not keep the daemon down
+        log.warning("left behind: %s with %.200s: no part that can be removed: %r", entry.what, entry.arguments, error)
 
 
 def _reason(error: Exception) -> str:

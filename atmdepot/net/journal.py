@@ -13,6 +13,9 @@ from typing import Any
 
 import msgspec
 
+from atmdepot.decoding import NOT_DECODED
+from atmdepot.paths import read_file
+
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _NAMESPACE = Path("/proc/self/ns/net")
 _SO_NETNS_COOKIE = 71
@@ -41,11 +44,12 @@ class Journal:
     def read(self) -> list[Entry]:
         """The entries that an earlier daemon added here and did not take back."""
         try:
-            pages = msgspec.json.decode(self.path.read_bytes(), type=_Pages)
+            pages = msgspec.json.decode(read_file(self.path), type=_Pages)
         except FileNotFoundError:
             return []
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-            log.warning("%s: cannot be read, so what a killed daemon left is not known: %s", self.path, error)
+        except (OSError, *NOT_DECODED) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            log.warning("%s: cannot be read, so what a killed daemon left is not known: %s", self.path, why)
             return []
         # The parts of another boot or namespace are gone, or out of reach.
         return pages.entries if pages.place == _place() else []

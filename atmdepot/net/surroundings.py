@@ -10,7 +10,8 @@ import msgspec
 from msgspec import Struct, field
 
 from atmdepot import paths
-from atmdepot.paths import CONTAINER_NOTE, run_dir
+from atmdepot.decoding import NOT_DECODED
+from atmdepot.paths import CONTAINER_NOTE, read_file, run_dir
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,8 +110,8 @@ def given_table(table: Path) -> Path:
 def _lab_in(directory: Path) -> _Lab | None:
     """The lab of a directory while its supervisor runs; a launch that has no supervisor yet counts, too."""
     try:
-        lab = msgspec.json.decode((directory / "state.json").read_bytes(), type=_Lab)
-    except (OSError, msgspec.MsgspecError):
+        lab = msgspec.json.decode(read_file(directory / "state.json"), type=_Lab)
+    except (OSError, *NOT_DECODED):
         return None
     return lab if lab.pid == 0 or Path(f"/proc/{lab.pid}").exists() else None
 

@@ -12,6 +12,7 @@ from atmdepot.config.problem import Problem
 from atmdepot.config.reading import NetworkError
 from atmdepot.errors import AtmdepotError
 from atmdepot.lab.plan import plan_of
+from atmdepot.paths import is_file
 from atmdepot.scenario import bounds, figures
 from atmdepot.scenario.changing import changed
 from atmdepot.scenario.model import Head, Scenario, Scene, Step, not_among
@@ -106,7 +107,7 @@ def _table(head: Head, path: Path, problems: list[Problem]) -> Changed | None:
         return None
     beside = path.parent / head.table
     try:
-        place, text = tables.read(beside if beside.is_file() else head.table, tables.find, "VC table",
+        place, text = tables.read(beside if is_file(beside) else head.table, tables.find, "VC table",
                                   list(tables.shipped_tables()))
         tables.parse(text, str(place))
     except NetworkError as error:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from atmdepot.errors import AtmdepotError
-from atmdepot.net.control_client import ask
+from atmdepot.net.control_client import show
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +18,5 @@ _ANSWER = 0.3
 def rows_of(socket: Path, subject: str) -> list[dict[str, Any]]:
     """The rows of a subject; none while the daemon does not answer."""
     with suppress(AtmdepotError):
-        rows: list[dict[str, Any]] = next(ask(socket, {"show": subject, "limit": 100_000}, _ANSWER)).get("rows", [])
-        return rows
+        return show(socket, subject, 100_000, timeout=_ANSWER)
     return []

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
+from atmdepot.decoding import NOT_DECODED
 from atmdepot.errors import AtmdepotError
 from atmdepot.lab.lans import CLIENT
 from atmdepot.quantiles import quantile
@@ -122,7 +123,7 @@ class Stage:
         except subprocess.TimeoutExpired:
             _kill(load)
             raise AtmdepotError(f"the client of {name} did not end within {_END:g} s") from None
-        except msgspec.MsgspecError:
+        except NOT_DECODED:
             last = wrong.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
             raise AtmdepotError(f"the client of {name} has ended: {last[0]}") from None
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import msgspec
 
+from atmdepot.decoding import NOT_DECODED
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.events import Cells, Drop, FrameSeen, Missed, SessionChange, Told, Watermark
 from atmdepot.trace.merge import LONGEST_LOOK, Merger
@@ -85,7 +86,7 @@ class TraceConnection:
             self.socket.connect(str(path))
             self.socket.sendall(msgspec.json.encode({"trace": request}) + b"\n")
             self.told = self._first_line()
-        except (OSError, msgspec.MsgspecError, NotWhatDaemonsSay) as error:
+        except (OSError, NotWhatDaemonsSay, *NOT_DECODED) as error:
             self.socket.close()
             raise AtmdepotError(f"{path.stem}: the daemon does not answer on {path}: {_reason(error)}") from None
         except AtmdepotError:
@@ -144,7 +145,7 @@ class TraceConnection:
     def _parse(self, frame: bytes) -> list[Told]:
         try:
             records = _RECORDS.decode(frame)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except NOT_DECODED as error:
             raise NotWhatDaemonsSay(str(error)) from None
         for record in records:
             if not _is_possible(record, self.told.links):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import msgspec
 from msgspec import Meta, Struct
 
+from atmdepot.decoding import NOT_DECODED
 from atmdepot.errors import AtmdepotError
 from atmdepot.lab.orders import SOCKET
 from atmdepot.lab.running import RunningLab
@@ -69,7 +70,7 @@ class Actions:
         """Carry out a request; return what was done. Raises AtmdepotError for one that is none, or fails."""
         try:
             action = msgspec.json.decode(body, type=Action)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except NOT_DECODED as error:
             raise AtmdepotError(f"no request: {error}") from None
         if action.do == "undo":
             return await self._undone(action.name)

@@ -10,6 +10,7 @@ from typing import NamedTuple, Self
 
 import msgspec
 
+from atmdepot.decoding import NOT_DECODED
 from atmdepot.wire.replication import FORMAT, OUTSIDE, Frame, Kind, check_below, check_size
 
 ROLES = ("alone", "joining", "standby", "active", "handing-over")
@@ -135,7 +136,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
         """Read a HELLO; raise ValueError with what is wrong. Keys that a later version adds are ignored."""
         try:
             told = msgspec.json.decode(frame.body, type=cls)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except NOT_DECODED as error:
             raise ValueError(f"HELLO: {error}") from None
         if told.role not in ROLES:
             raise ValueError(f"HELLO: role {told.role!r:.99} is none of {', '.join(ROLES)}")

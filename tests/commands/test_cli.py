@@ -243,8 +243,11 @@ def test_show_lists_the_living_daemons_beside_a_dead_daemon(run_dir: Path) -> No
         done = run("show", "links", "-o", "json")
         answering.join()
     assert done.returncode == 1
-    assert done.stdout == '[{"link":"to-web1"}]\n'
+    assert json.loads(done.stdout) == [A_LINK]
     assert done.stderr.startswith("atmdepot: depot: the daemon does not answer on ")
+
+
+A_LINK = {"node": "web1", "link": "to-web1", "peer": "depot", "medium": "ATM over UDP", "drops": 0}
 
 
 def _answer_rows(listener: socket.socket, connections: int) -> None:
@@ -253,7 +256,7 @@ def _answer_rows(listener: socket.socket, connections: int) -> None:
         connection, _ = listener.accept()
         with connection:
             if connection.recv(4096):
-                connection.sendall(b'{"rows": [{"link": "to-web1"}]}\n')
+                connection.sendall(json.dumps({"rows": [A_LINK]}).encode() + b"\n")
 
 
 # Daemons that cannot start.

@@ -17,6 +17,7 @@ from atmdepot.commands.explain import parse_end, parse_flags
 from atmdepot.config.reading import load
 from atmdepot.depot.explain import explain
 from atmdepot.depot.forwarding import Depot
+from atmdepot.net.agents.depot_rows import ServerRow
 from atmdepot.net.control import ControlServer
 from atmdepot.net.control_client import ask
 from tests.checkout import ROOT
@@ -237,6 +238,10 @@ async def test_an_edge_node_has_no_answer(running: Running) -> None:
             await trio.to_thread.run_sync(answers, path, source)
 
 
+A_SERVER = msgspec.json.encode({"rows": [ServerRow(
+    "web1", "web1", "to-web1", "alive", 1.5, "at start", False, 1, False, None, "", (), 0, 0, 0)]}) + b"\n"
+
+
 def test_no_daemon(directory: Path) -> None:
     assert fails(run(*ASK), 1) == "no daemon runs here: begin with `atmdepot lab up direct`"
     assert fails(run(*ASK, "--network", "direct"), 1) == 'the network "direct" does not run here'
@@ -253,7 +258,7 @@ def test_a_daemon_of_another_kind(directory: Path, answer: bytes, message: str) 
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(directory / "one" / "depot.sock"))
         listener.listen()
-        answering = threading.Thread(target=_answer, args=(listener, [b"", b'{"rows": [{}]}\n', answer]))
+        answering = threading.Thread(target=_answer, args=(listener, [b"", A_SERVER, answer]))
         answering.start()
         told = fails(run(*ASK), 1)
         answering.join()

@@ -506,7 +506,7 @@ def make_socket(path: Path) -> None:
 
 @pytest.mark.parametrize(("make", "why"), [
     (lambda path: path.mkdir(), "it is a directory: name a file in it"),
-    (lambda path: path.write_bytes(b"name = \"\xff\""), "it is no UTF-8 text"),
+    (lambda path: path.write_bytes(b"name = \"\xff\""), "it is no UTF-8 text: save it as UTF-8"),
     (os.mkfifo, "it is a FIFO: write the table to a file"),
     (lambda path: path.symlink_to("/dev/zero"), "it is a device: write the table to a file"),
     (lambda path: make_socket(path), "it is a socket: write the table to a file"),
@@ -523,6 +523,12 @@ def test_a_file_that_cannot_be_read(
         network.load(path)
     assert caught.value.problems == [
         f"{path}: cannot be read: {why}"]
+
+
+def test_a_table_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "net.toml"
+    path.write_text(network.find("direct").read_text(), encoding="utf-8-sig")
+    assert network.load(path) == network.load("direct")
 
 
 def test_a_table_that_is_not_there_is_guessed_among_those_that_ship() -> None:

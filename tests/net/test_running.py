@@ -17,6 +17,7 @@ import pytest
 from atmdepot import paths
 from atmdepot.errors import AtmdepotError
 from atmdepot.net import control_client
+from atmdepot.net.agents.depot_rows import ServerRow
 from atmdepot.net.control_client import ask, is_refusal, show
 from atmdepot.net.running import answering_sockets, control_sockets, depot_socket, running_networks
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-DEPOT, EDGE = {"rows": [{"server": "web1"}]}, {"rows": []}
+SERVER = ServerRow("web1", "web1", "to-web1", "alive", 1.5, "at start", False, 1, False, None, "", (), 0, 0, 0)
+DEPOT, EDGE = {"rows": [SERVER]}, {"rows": []}
 
 
 class Daemons:

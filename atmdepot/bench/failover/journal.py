@@ -9,14 +9,16 @@ import msgspec
 from msgspec import Struct
 
 from atmdepot.bench.failover.judging import Reading, SyncReading  # noqa: TC001 - msgspec reads them at run time
+from atmdepot.decoding import NOT_DECODED
 from atmdepot.errors import AtmdepotError
+from atmdepot.paths import read_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 FORMAT = 1
 """Of the lines; a journal of another number is refused."""
-_LONGEST_HEAD = 4_096
+_GREATEST = 2**28
 
 
 class Entry(Struct, omit_defaults=True):
@@ -36,15 +38,14 @@ class Entry(Struct, omit_defaults=True):
 def remove(path: Path) -> None:
     """Remove a journal of any version; raise AtmdepotError for any other file, which stays."""
     try:
-        with path.open("rb") as file:
-            line = file.readline(_LONGEST_HEAD)
+        line = read_file(path, "journal", _GREATEST).partition(b"\n")[0]
     except FileNotFoundError:
         return
     except OSError as error:
         raise AtmdepotError(f"{path} cannot be read: {error.strerror}") from None
     try:
         is_journal = not line or msgspec.json.decode(line, type=Entry).format > 0
-    except msgspec.MsgspecError:
+    except NOT_DECODED:
         is_journal = False
     if not is_journal:
         raise AtmdepotError(f"{path}: this is no journal, so it stays; name another file")
@@ -66,7 +67,7 @@ class Journal:
         self.syncs: list[SyncReading] = []
         self.costs: list[dict[str, dict[str, float]]] = []
         try:
-            octets = path.read_bytes() if path.exists() else b""
+            octets = read_file(path, "journal", _GREATEST) if path.exists() else b""
         except OSError as error:
             raise AtmdepotError(f"{path} cannot be read: {error.strerror}") from None
         whole, _, part = octets.rpartition(b"\n")
@@ -79,7 +80,7 @@ class Journal:
             return
         try:
             with path.open("ab") as file:
-                file.truncate(len(octets) - len(part))  # a line that was cut off when the run ended
+                file.truncate(len(octets) - len(part) if whole else 0)  # a line that was cut off when the run ended
         except OSError as error:
             raise AtmdepotError(f"{path} cannot be written: {error.strerror}") from None
         if not whole:
@@ -89,7 +90,7 @@ class Journal:
         for number, line in enumerate(octets.split(b"\n"), start=1):
             try:
                 entry = msgspec.json.decode(line, type=Entry)
-            except msgspec.MsgspecError as error:
+            except NOT_DECODED as error:
                 way = "name another file" + ("" if number == 1 else ", or begin anew with --anew")
                 raise AtmdepotError(f"{self._path}, line {number}: this is no line of a journal ({error}); "
                                     f"{way}") from None

@@ -19,6 +19,7 @@ from atmdepot.bench.patent.rig import PORT, SERVERS
 from atmdepot.bench.patent.samples import Sample
 from atmdepot.bench.patent.seen import Seen
 from atmdepot.bench.readings import NoFigure, read_ab
+from atmdepot.decoding import NOT_DECODED
 from atmdepot.lab.lans import CLIENT
 from atmdepot.lab.pages import SIZES
 
@@ -87,7 +88,7 @@ def _asker(rig: Rig, task: Task) -> Seen:
 def _read(line: str | bytes) -> Seen:
     try:
         found = msgspec.json.decode(line, type=Seen)
-    except msgspec.MsgspecError as error:
+    except NOT_DECODED as error:
         raise NoFigure(f"the client told no figures: {error}") from None
     if not found.answered and not found.failed:
         raise NoFigure("the client asked nothing")

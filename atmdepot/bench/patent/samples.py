@@ -11,7 +11,9 @@ from msgspec import Struct
 
 from atmdepot.bench.patent.seen import Seen  # noqa: TC001 - msgspec reads it at run time
 from atmdepot.bench.patent.settings import Settings  # noqa: TC001
+from atmdepot.decoding import NOT_DECODED
 from atmdepot.errors import AtmdepotError
+from atmdepot.paths import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 FORMAT = 1
 _KB = 1024
+_GREATEST = 2**28
 
 
 class Sample(Struct, frozen=True, omit_defaults=True):
@@ -133,9 +136,11 @@ class Journal:
         self._path, self.samples = path, Samples()
         head = _Head(FORMAT, version, settings, list(tests))
         try:
-            octets = path.read_bytes() if path.is_file() else b""
+            is_written_only = path.is_char_device() or not path.exists()  # nothing is kept in /dev/null
+            octets = b"" if is_written_only else read_file(path, "journal", _GREATEST)
         except OSError as error:
-            raise AtmdepotError(f"{path} cannot be read: {error.strerror}") from None
+            raise AtmdepotError(f"{path} cannot be read: {error.strerror}; begin anew with --anew, or name another "
+                                "directory") from None
         whole, _, part = octets.rpartition(b"\n")
         first = msgspec.json.encode(head)
         if not whole:
@@ -163,7 +168,7 @@ class Journal:
     def _decoded(self, line: bytes, number: int, kind: type[_T]) -> _T:
         try:
             return msgspec.json.decode(line, type=kind)
-        except msgspec.MsgspecError as error:
+        except NOT_DECODED as error:
             raise AtmdepotError(f"{self._path}, line {number}: this is no line of a run ({error}); begin anew with "
                                 "--anew, or name another directory") from None
 

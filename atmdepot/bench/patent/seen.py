@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _MS = 1000
+_MOST_TIME = 1e9
+_Count = Annotated[int, Meta(ge=0)]
+_Time = Annotated[float, Meta(ge=0, le=_MOST_TIME)]
 MOST = 0.95
 """The share of the requests whose rate is told beside that of all: the rest are those that wait longest."""
 
@@ -34,17 +37,17 @@ class Seen(Struct, frozen=True):
     time. `seconds_most` is when 95 % of the answers had come. `last_failure` is None without a failure.
     """
 
-    answered: int
-    failed: int
-    seconds: float
-    octets: int
-    counted: int
-    p50: float = 0.0
-    p99: float = 0.0
-    seconds_most: float = 0.0
-    servers: dict[str, int] = {}
-    reasons: dict[str, int] = {}
-    redirects: int = 0
+    answered: _Count
+    failed: _Count
+    seconds: Annotated[float, Meta(gt=0, le=_MOST_TIME)]
+    octets: _Count
+    counted: _Count
+    p50: _Time = 0.0
+    p99: _Time = 0.0
+    seconds_most: _Time = 0.0
+    servers: dict[str, _Count] = {}
+    reasons: dict[str, _Count] = {}
+    redirects: _Count = 0
     last_failure: float | None = None
 
 

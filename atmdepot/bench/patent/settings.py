@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from atmdepot.errors import AtmdepotError
+from atmdepot.paths import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,14 +106,16 @@ def shipped() -> Path:
 def load(path: Path) -> Settings:
     """Read and check a file; raise AtmdepotError that names the file, the field and what would be right."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_file(path, "file").decode()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
         raise AtmdepotError(f"{path} cannot be read: {why}; {_SHIPPED} is an example") from None
     try:
-        found = msgspec.convert(tomllib.loads(text), Settings)
-    except tomllib.TOMLDecodeError as error:
-        raise AtmdepotError(f"{path}: this is no TOML: {error}") from None
+        written = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
+        raise AtmdepotError(f"{path}: this is no TOML: {error}; {_SHIPPED} is an example") from None
+    try:
+        found = msgspec.convert(written, Settings)
     except msgspec.ValidationError as error:
         raise AtmdepotError(f"{path}: {error}; {_SHIPPED} has every field") from None
     for name, quota in (("server.quota", found.server.quota), *(("range.quota", each) for each in found.range.quota)):

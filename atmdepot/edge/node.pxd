@@ -57,7 +57,7 @@ cdef class EdgeNode(EdgeBase):
     cdef bint _takes_circuit(self, bytes octets, Packet packet) except -1
     @cython.locals(flow=Flow, end=CircuitEnd)
     cpdef bint _takes_frame(self, Frame frame, Packet packet, long long now) except -1
-    @cython.locals(key=bytes, flow=Flow, tcp=TcpFields)
+    @cython.locals(key=bytes, flow=Flow, tcp=TcpFields, turns=int, ends=bint)
     cpdef _learn(self, Packet packet, Vc vc, long long now)
     cpdef _claim(self, Vc vc, Flow flow)
     cpdef _forget(self, Flow flow, long long now)

@@ -206,8 +206,10 @@ class EdgeNode(EdgeBase):
         if len(self.flows) >= self._most_flows:
             self._forget(next(iter(self.flows.values())), now)
         flow = self.flows[key] = Flow.__new__(Flow)  # in compiled code a call with arguments costs more
-        flow._begin(key, vc, now + self._lifetime)
-        flow.is_half_open = packet.tcp is not None and bool(packet.tcp.flags & _SYN)
+        turns = 0 if packet.tcp is None else packet.tcp.flags & _TURNS
+        ends = bool(turns) and not turns & _SYN
+        flow._begin(key, vc, now + (self._lifetime_unclaimed if ends else self._lifetime))
+        flow.is_half_open, flow.has_ended = bool(turns & _SYN), ends
         flow.stays = self._is_opened_aside(packet, vc, now)
         self._wheel.add(flow, now)
         if self.table.is_session_vc(vc):

@@ -25,7 +25,7 @@ cdef class RelayEdgeNode(EdgeBase):
     cdef _packet_from_path(self, RelayPath path, bytes octets, long long now)
     @cython.locals(before=RelayFlow, flow=RelayFlow)
     cdef RelayFlow _own(self, bytes key, RelayPath path, long long now, long long lifetime)
-    @cython.locals(key=bytes, flow=RelayFlow, tcp=TcpFields)
+    @cython.locals(key=bytes, flow=RelayFlow, tcp=TcpFields, turns=int, ends=bint)
     cpdef _learn(self, Packet packet, RelayPath path, long long now)
     cdef bint _learns_on_default(self, Packet packet) except -1
     @cython.locals(tcp=TcpFields, way=RelayWay)

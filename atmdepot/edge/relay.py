@@ -144,8 +144,10 @@ class RelayEdgeNode(EdgeBase):
         # The dict is in order of insertion: the flow that was learnt first goes.
         if len(self.flows) >= self._most_flows:
             self._forget(next(iter(self.flows.values())), now)
-        flow = self._own(key, path, now, self._lifetime)
-        flow.is_half_open = packet.tcp is not None and bool(packet.tcp.flags & _SYN)
+        turns = 0 if packet.tcp is None else packet.tcp.flags & _TURNS
+        ends = bool(turns) and not turns & _SYN
+        flow = self._own(key, path, now, self._lifetime_unclaimed if ends else self._lifetime)
+        flow.is_half_open, flow.has_ended = bool(turns & _SYN), ends
         flow.stays = self._is_opened_aside(packet, path, now)
 
     def _learns_on_default(self, packet: Packet) -> bool:

@@ -107,6 +107,19 @@ def test_sessions_that_have_ended_are_not_told() -> None:
     assert sum(len(edge.flows) for edge in net.edges.values()) == 1, "those that have ended go after 2 MSL"
 
 
+@pytest.mark.parametrize("flags", [FIN | ACK, RST])
+def test_a_flow_that_its_first_packet_ends_is_not_told(flags: int) -> None:
+    """As a depot sends it after a takeover on a channel that the edge node has not seen."""
+    net = InMemoryNetwork()
+    edge = handshake(net, 5000)
+    flows = net.edges[edge].flows
+    net.edges[edge]._forget(next(iter(flows.values())), net.now)
+    net.to_service(tcp(CLIENT4, 5000, VIP4, 80, flags, seq=101, ack=501))
+    assert [flow.has_ended for flow in flows.values()] == [True]
+    recalled(net)
+    assert net.depot.recall.adopted == 0
+
+
 def test_session_is_adopted_with_the_age_of_its_last_packet() -> None:
     net = InMemoryNetwork()
     edge = handshake(net, 5000)

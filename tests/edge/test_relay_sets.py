@@ -212,6 +212,7 @@ def test_dlci_of_the_other_depot_is_free_again_once_its_session_has_ended() -> N
     port = net.depots["depot2"].links["depot2-web1"]
     assert sorted(port.paths) == [16, 100, 200]
     net.to_service(tcp(CLIENT4, 5000, VIP4, 80, FIN | ACK, seq=101, ack=501), "depot2")
+    assert [flow.has_ended for flow in net.edges["web1"].flows.values()] == [True], "by its first packet there"
     net.advance(20 * SECOND)
     assert sorted(port.paths) == [16, 100]
     established(net, "depot2", 5001)

@@ -15,6 +15,7 @@ from atmdepot.errors import AtmdepotError
 from atmdepot.net import oam, views
 from atmdepot.net.alarms import log_alarms
 from atmdepot.net.metrics import Metrics
+from atmdepot.net.oam_lines import Echo, Head, Line
 from atmdepot.wire.oam import FaultFunction, OamFlow
 from atmdepot.wire.oam_messages import ContinuityCheck, Defect
 from tests.net.controlled import Controlled, running
@@ -161,10 +162,10 @@ async def test_monitoring_is_in_the_rows_of_vcs(short_dir: Path) -> None:
 # The command.
 
 
-def lines(*echoes: int | None) -> Iterator[dict[str, Any]]:
-    yield {"oam": {"name": "VP web1", "flow": "F4 end-to-end", "node": "depot"}}
+def lines(*echoes: int | None) -> Iterator[Line]:
+    yield Line(Head("VP web1", "F4 end-to-end", "depot"))
     for number, round_trip in enumerate(echoes, 1):
-        yield {"echo": {"number": number, "from": f"n{number}", "tag": number, "round_trip": round_trip}}
+        yield Line(echo=Echo(number, f"n{number}", number, round_trip))
 
 
 def test_the_summary_is_like_pings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,7 +181,7 @@ def test_the_summary_is_like_pings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_trace_is_in_the_order_of_the_route(monkeypatch: pytest.MonkeyPatch) -> None:
-    def mixed(*_: Any, **__: Any) -> Iterator[dict[str, Any]]:
+    def mixed(*_: Any, **__: Any) -> Iterator[Line]:
         head, one, two, three = lines(2_000_000, None, 4_000_000)
         yield from (head, three, one, two)
 

@@ -67,9 +67,7 @@ class EndPoint:
         self._ends: dict[Condition, int] = {}  # conditions in force; when they end (0: by no timer)
         self._heard = 0  # the last user or CC cell
         self._checks = False
-        self._sent_user = -PERIOD
         self._cc_at: int | None = None
-        self._cc_when_idle = False
         self._rdi_at = 0
         self._out: list[bytes] = []
         self.received: Counter[int] = Counter()
@@ -129,10 +127,9 @@ class EndPoint:
         if not on:
             self._end(Condition.LOC, now)
 
-    def send_continuity(self, on: bool, now: int, *, when_idle: bool = False) -> None:
-        """Send CC cells from now on, or no longer; `when_idle`: only when no user cell was sent for a second."""
+    def send_continuity(self, on: bool, now: int) -> None:
+        """Send a CC cell each second from now on, or no longer, be the flow idle or not."""
         self._cc_at = now if on else None
-        self._cc_when_idle = when_idle
         self._send_due(now)
 
     def ping(self, now: int, done: Callable[[Echo], None], location: bytes = END_POINT) -> int:
@@ -147,10 +144,6 @@ class EndPoint:
         if self._ends:
             self._end(Condition.AIS, now)
             self._end(Condition.LOC, now)
-
-    def user_cells_sent(self, now: int) -> None:
-        """Hear that user cells were sent, which spare CC cells."""
-        self._sent_user = now
 
     def receive(self, payload: bytes, now: int) -> Message | None:
         """Take the 48 octets of an OAM cell of this flow; return those of other functions (monitoring, activation)."""
@@ -183,7 +176,7 @@ class EndPoint:
         if self.is_impaired:
             times.append(self._rdi_at)
         if self._cc_at is not None:
-            times.append(self._next_cc(self._cc_at))
+            times.append(self._cc_at)
         if (waiting := self.loopbacks.next_timer()) is not None:
             times.append(waiting)
         return min(times, default=None)
@@ -218,15 +211,12 @@ class EndPoint:
         for observer in self.observers:
             observer(condition, begins, now)
 
-    def _next_cc(self, at: int) -> int:
-        return max(at, self._sent_user + PERIOD) if self._cc_when_idle else at
-
     def _send_due(self, now: int) -> None:
         """Send RDI and CC where a second has passed since the last: so a storm of AIS makes an RDI a second, too."""
         if self.is_impaired and self._rdi_at <= now:
             self._out.append(self._rdi())
             self._rdi_at = now + PERIOD
-        if self._cc_at is not None and (due := self._next_cc(self._cc_at)) <= now:
+        if self._cc_at is not None and (due := self._cc_at) <= now:
             self._out.append(_CC_CELL)
             # From the time that was due, so that seconds do not grow; from now where too many were missed.
             self._cc_at = due + PERIOD if due + PERIOD > now else now + PERIOD

@@ -17,6 +17,7 @@ from atmdepot import build, logs
 from atmdepot.commands.mistakes import as_told
 from atmdepot.errors import AtmdepotError
 from atmdepot.lazy_group import LazyGroup, Place
+from atmdepot.printable import printable
 
 _INTERRUPTED = 130  # 128 + SIGINT, as in shells
 _EXAMPLES = """\b
@@ -120,7 +121,7 @@ def _tell(error: BaseException) -> int:
     if isinstance(error, BaseExceptionGroup):
         error = _first_of(error)
     if isinstance(error, AtmdepotError):
-        click.echo(logs.failure(_plain(str(error))), err=True)
+        click.echo(logs.failure(printable(str(error), keep="\n\t")), err=True)
         return error.exit_code
     if isinstance(error, click.exceptions.Abort | KeyboardInterrupt):
         return _INTERRUPTED
@@ -141,11 +142,6 @@ def _tell(error: BaseException) -> int:
             click.echo(logs.failure(f"{place}{error.strerror or error}"), err=True)
         return 1
     raise error
-
-
-def _plain(text: str) -> str:
-    """The text with what would act on the terminal as its codes: others' words may be in it, as those of a daemon."""
-    return "".join(char if char.isprintable() or char in "\n\t" else ascii(char)[1:-1] for char in text)
 
 
 def _has_json(context: click.Context | None) -> bool:

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from atmdepot.printable import printable
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -24,9 +26,9 @@ def console() -> Console:
     return made if made.is_terminal else Console(width=_WIDE)
 
 
-def titled(title: str, shown: int, more: int) -> str:
-    """A table's title with the number of its rows, of which `more` are not shown."""
-    return f"{title} ({shown:,} of {shown + more:,})" if more else f"{title} ({shown})"
+def titled(title: str, shown: int, more: int, *, is_over: bool = False) -> str:
+    """A table's title with the number of its rows, of which `more` are not shown, or over so many."""
+    return f"{title} ({shown:,} of {'over ' * is_over}{shown + more:,})" if more else f"{title} ({shown})"
 
 
 def make_table(title: str, columns: Sequence[str], rows: list[dict[str, Any]]) -> Table:
@@ -73,20 +75,18 @@ def _cell(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, list):
-        return ", ".join(map(str, value))
-    text = f"{value:,}" if isinstance(value, int) else str(value)
-    # What would act on the terminal is shown as its code.
-    return text if text.isprintable() else "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1]
-                                                   for char in text)
+        return printable(", ".join(map(str, value)), keep="\n")
+    return printable(f"{value:,}" if isinstance(value, int) else str(value), keep="\n")
 
 
 def print_rows(
     title: str, columns: Sequence[str], rows: list[dict[str, Any]], wide: Sequence[str] = (), more: int = 0,
+    *, is_over: bool = False,
 ) -> None:
     """Print rows; at a terminal with as many of the wide columns as it has room for, into a pipe with all.
 
-    `more` rows there are beside these; the title says so.
+    `more` rows there are beside these, or over so many; the title says so.
     """
     out = console()
     columns = fitting(columns, wide, rows, out.width) if out.is_terminal else [*columns, *wide]
-    out.print(make_table(titled(title, len(rows), more), columns, rows))
+    out.print(make_table(titled(title, len(rows), more, is_over=is_over), columns, rows))

@@ -32,8 +32,8 @@ LAYOUTS = {"atmdepot.wire.layouts", "atmdepot.wire.ip_layouts", "atmdepot.wire.r
 
 # A part may import those of its own rank and below.
 RANKS = {
-    "errors": 0, "decoding": 0, "drops": 0, "signatures": 0, "options": 0, "paths": 0, "build": 0, "restoring": 0,
-    "quantiles": 0,
+    "errors": 0, "decoding": 0, "printable": 0, "drops": 0, "signatures": 0, "options": 0, "paths": 0, "build": 0,
+    "restoring": 0, "quantiles": 0,
     "wire": 1, "config": 1,
     "tables": 2,
     "atm": 2,

@@ -371,10 +371,7 @@ def replay_file(out: Console, path: Path, network: Network, write: BinaryIO | No
         packets = [octets for _, octets in ip_packets(reader)]
     if reader.truncated:
         out.print(Text(reader.truncated, style="yellow"))
-    try:
-        result = replay(network, packets, cells)
-    except AtmdepotError as error:
-        raise AtmdepotError(f"{path}: {error}") from None
+    result = replay(network, packets, cells, str(path))
     print_trains(out, network, result.trains)
     if result.trains and result.missed:
         out.print(Text(f"... and {count_text(result.missed, 'cell')} more"))

@@ -52,7 +52,9 @@ _WIDTH = 100
 CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 """Files that Docker and Podman put into a container."""
 PROC_SYS = Path("/proc/sys")
-SWITCHES = {"net/ipv4/ip_forward": "1", "net/ipv4/conf/all/rp_filter": "0"}
+_IP_FORWARD = "net/ipv4/ip_forward"
+_RP_FILTERS = tuple(f"net/ipv4/conf/{which}/rp_filter" for which in ("all", "default"))
+_LOOSE, _STRICT = "2", "1"
 
 _MODULES = {"crcmod-plus": "crcmod"}
 """Modules of packages whose module has another name."""
@@ -289,9 +291,12 @@ def _open_port_here() -> str:
 
 def _forwarding() -> str:
     """Look at the switches that a daemon sets on a host; in a container they are often read-only."""
-    wrong = [f"{switch} is {value}" for switch, wanted in SWITCHES.items()
-             if (value := (PROC_SYS / switch).read_text(encoding="ascii").strip()) != wanted
-             and not os.access(PROC_SYS / switch, os.W_OK)]
+    values = {switch: (PROC_SYS / switch).read_text(encoding="ascii").strip() for switch in (_IP_FORWARD, *_RP_FILTERS)}
+    wrong = [] if values[_IP_FORWARD] == "1" else [_IP_FORWARD]
+    # The kernel takes the greater of an interface's value, which begins as `default`, and that of `all`.
+    if values[_RP_FILTERS[0]] != _LOOSE:
+        wrong += [switch for switch in _RP_FILTERS if values[switch] == _STRICT]
+    wrong = [f"{switch} is {values[switch]}" for switch in wrong if not os.access(PROC_SYS / switch, os.W_OK)]
     if wrong:
         raise Lacks(f"{' and '.join(wrong)}, and cannot be changed in here")
     return "packets are forwarded, or the daemon can have them forwarded"

@@ -86,12 +86,13 @@ async def _follow(
                 earlier.append(event)
     for event in sorted(earlier, key=lambda each: each.time):
         _print(event, output)
-    if follower.wrong:
-        raise AtmdepotError("; ".join(f"{name}: lines that are no events, left out: {count:,}"
-                                      for name, count in sorted(follower.wrong.items())))
+    lacks = [f"{name}: lines that are no events, left out: {count:,}, the first since {follower.first_wrong[name]}; is "
+             "its daemon of another version?" for name, count in sorted(follower.wrong.items())]
     if follower.silent:
-        raise AtmdepotError(f"{', '.join(sorted(follower.silent))}: no answer; the log of a daemon that has ended is "
-                            "its output: `atmdepot lab logs`, or `journalctl`")
+        lacks.append(f"{', '.join(sorted(follower.silent))}: no answer; the log of a daemon that has ended is its "
+                     "output: `atmdepot lab logs`, or `journalctl`")
+    if lacks:
+        raise AtmdepotError("\n".join(lacks))
 
 
 def _print(event: Event, output: str) -> None:
@@ -100,6 +101,6 @@ def _print(event: Event, output: str) -> None:
     if output != "text":
         click.echo(msgspec.json.encode(event))
     else:
-        from atmdepot.trace.show.printable import printable
+        from atmdepot.printable import printable
 
         click.echo(printable(f"{event.time[:23]}Z {event.level:<7} {event.node:<8} {event.text}"))

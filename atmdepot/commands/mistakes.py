@@ -36,7 +36,7 @@ def as_told(error: click.UsageError) -> click.UsageError:
     if isinstance(error, click.NoSuchOption) and not error.possibilities and error.ctx is not None \
             and isinstance(error.ctx.command, click.Group):
         return click.UsageError(f"No such option '{error.option_name}' before a command: write a command's options "
-                                "behind it.", error.ctx)
+                                "after it.", error.ctx)
     return error
 
 

@@ -11,8 +11,7 @@ import click
 
 from atmdepot.commands.why_none import OF_DEPOTS, why_none
 from atmdepot.errors import AtmdepotError
-from atmdepot.net.control_client import MOST_COUNTED
-from atmdepot.net.subjects import SUBJECTS, row_of
+from atmdepot.net.subjects import MOST_COUNTED, SUBJECTS, row_of
 from atmdepot.options import MOST_ROWS
 
 if TYPE_CHECKING:
@@ -136,6 +135,8 @@ class _Asking:
         """The errors of those that did not."""
         self.more: dict[str, int] = {}
         """The rows beyond the limit, by node; of a very long table at least so many."""
+        self.of_several = False
+        """True once the rows can be of several depots: then a table has a column that tells them apart."""
         self._depots: set[Path] = set()
         """The depots that are known of, once rows have to tell them apart."""
         self._has_looked = False
@@ -158,13 +159,14 @@ class _Asking:
                     raise
                 self.failures.append(str(failure))
         rows = [row for rows in of_nodes.values() for row in rows]
+        if self.subject in _WITHOUT_NODE:
+            self.of_several = self._has_several_depots(of_nodes)
+            rows = [{"depot": path.stem} | row for path, told in of_nodes.items() for row in told]
         if not rows and self.subject in OF_DEPOTS and self._node is None and not any(
                 show(path, "servers", 1) for path in self.answered):
             daemons = ", ".join(path.stem for path in self.answered)
             told = "; ".join([*self.failures, f"the daemons that run here are {daemons}"])
             raise AtmdepotError(f"no depot answers, and only a depot knows of {self.subject}: {told}")
-        if rows and self.subject in _WITHOUT_NODE and self._has_several_depots(of_nodes):
-            return [{"depot": path.stem} | row for path, rows in of_nodes.items() for row in rows]
         return rows
 
     def _has_several_depots(self, of_nodes: dict[Path, list[dict[str, Any]]]) -> bool:
@@ -200,9 +202,15 @@ class _Asking:
         if not self.more:
             return ""
         told = [f"{'over ' * (more >= MOST_COUNTED)}{more:,} of {node}" for node, more in self.more.items()]
-        choice = _CHOICES.get(self.subject)
-        return (f"more rows: {', '.join(told)}; `--limit {(self._limit or 0) + max(self.more.values())}` shows them"
-                f"{f', {choice} among them' if choice else ''}, and `-o json` has all")
+        most = max(self.more.values())
+        ways = [] if most >= MOST_COUNTED else [f"`--limit {(self._limit or 0) + most}` shows them"]
+        if choice := _CHOICES.get(self.subject):
+            ways.append(f"{choice} among them")
+        return f"more rows: {', '.join(told)}; {', '.join([*ways, 'and `-o json` has all'])}"
+
+    def is_over(self) -> bool:
+        """True when a node has more rows than it counts."""
+        return any(more >= MOST_COUNTED for more in self.more.values())
 
     def why_none(self) -> str:
         """The reason that there are no rows, in words; empty where there is nothing to say, or no answer."""
@@ -232,8 +240,8 @@ def _print(asking: _Asking, rows: list[dict[str, Any]], wide: bool, output: str)
     row = row_of(asking.subject)
     if rows or not asking.failures:  # an empty table would look like an answer
         known = [name for name in row.narrow_where_known if any(name in told for told in rows)]
-        whose = ["depot"] if any("depot" in told for told in rows) else []
+        whose = ["depot"] if asking.of_several else []
         print_rows(asking.subject, [*whose, *(row.columns() if wide else [*row.narrow, *known])], rows,
-                   () if wide else row.wide, sum(asking.more.values()))
+                   () if wide else row.wide, sum(asking.more.values()), is_over=asking.is_over())
     if told := asking.more_text() if rows else asking.why_none():
         click.echo(f"atmdepot: {told}", err=True)

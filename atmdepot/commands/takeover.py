@@ -97,8 +97,8 @@ def _chosen(network_name: str | None, node: str | None, *, active: bool) -> Path
     if len({roles[path].set_name for path in meant}) > 1:
         raise AtmdepotError(f"there are several sets: add --node with one of {', '.join(path.stem for path in meant)}")
     if not meant:
-        known = [f"{path.stem} is {role.role}" for path, role in roles.items()] or ["there is no depot"]
-        told = ", ".join([*known, *failures])
+        known = [f"{path.stem} is {role.role}" for path, role in roles.items()]
+        told = ", ".join([*known, *failures]) or "there is no depot"
         wanted = "is active" if active else "stands by"
         raise AtmdepotError(f"no depot of a set {wanted} here: {told}; `atmdepot show depots` tells more")
     return max(meant, key=lambda path: roles[path].fitness)

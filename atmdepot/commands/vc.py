@@ -56,13 +56,27 @@ def list_command(switch: str | None, network_name: str | None, limit: int, outpu
     """List the cross-connects of SWITCH, or of all switches."""
     import msgspec
 
+    from atmdepot.net.control_client import Refused
+
     rows: list[dict[str, Any]] = []
+    failures: list[str] = []
     for path in _sockets(network_name, switch):
         try:
             rows += [{"switch": path.stem} | msgspec.to_builtins(row) for row in _crossed(path)]
-        except AtmdepotError:
+        except Refused:
             if switch is not None:  # else it is no switch
                 raise
+        except AtmdepotError as failure:
+            failures.append(str(failure))
+    if rows or not failures:  # an empty table would look like an answer
+        _print(rows, limit, output)
+    if failures:
+        raise AtmdepotError("; ".join(failures))
+
+
+def _print(rows: list[dict[str, Any]], limit: int, output: str) -> None:
+    import msgspec
+
     if output == "json":
         click.echo(msgspec.json.encode(rows).decode())
         return

@@ -36,6 +36,8 @@ _MEDIA = {"vcs": ("cells",), "oam": ("cells",), "protection": ("cells",), "queue
           "impairments": ("cells", "frame-relay")}
 """The media that a subject is about; one that is left out is about all."""
 _OF_FAULTS = ("oam", "lmi", "protection")
+_OF_CELLS_AND_FRAMES = ("queues", "impairments")
+"""Subjects of which the other bearers have nothing like."""
 
 _REASONS = {
     "sessions": "no session is open",
@@ -83,6 +85,8 @@ def why_none(subject: str, sockets: Iterable[Path], chosen: bool) -> str:
 def _elsewhere(subject: str, wanted: Sequence[str], here: Sequence[_Bearer]) -> str:
     """The shows that have of the bearers here what the subject has of its own."""
     lack = f"no link here carries {' or '.join(_BEARERS[medium].name for medium in wanted)}"
+    if subject in _OF_CELLS_AND_FRAMES:
+        return lack
     shows = "; ".join(f"for {bearer.name} see {bearer.faults if subject in _OF_FAULTS else bearer.connections}"
                       for bearer in here)
     return f"{lack}; {shows}" if shows else lack

@@ -42,6 +42,7 @@ from atmdepot.config.units import (
 )
 from atmdepot.errors import AtmdepotError
 from atmdepot.paths import read_file
+from atmdepot.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -342,5 +343,5 @@ def _render(problem: Problem, lines: Lines, file: str) -> str:
     told = f"{'.'.join(problem.path)}: {problem.message}"
     if len(told) > _LONGEST_TOLD:  # what to write stands at the end
         told = f"{told[:_LONGEST_TOLD - _LONGEST_END]}...{told[-_LONGEST_END:]}"
-    what = "".join(char if char.isprintable() else repr(char)[1:-1] for char in told)  # a single line for all keys
+    what = printable(told)  # a single line for all keys
     return f"{file}:{line}: {what}" if line else f"{file}: {what}"

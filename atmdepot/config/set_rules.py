@@ -130,7 +130,8 @@ def _superfluous(name: str, of: DepotSet) -> Iterator[Problem]:
 def _sync(name: str, of: DepotSet) -> Iterator[Problem]:
     path = ("depots", name, "sync")
     versions = [(node, ip.version) for node in of.nodes
-                if node in of.sync and (ip := ip_of(of.sync[node].host)) is not None]
+                if node in of.sync and (ip := ip_of(of.sync[node].host)) is not None
+                and not ip.is_unspecified and not fault_of(ip)]
     for number, node in enumerate(of.nodes, 1):
         address = of.sync.get(node)
         if address is None:

@@ -22,7 +22,7 @@ import trio
 
 from atmdepot.decoding import NOT_DECODED
 from atmdepot.errors import AtmdepotError, EnvironmentLacks
-from atmdepot.net.control_client import MOST_COUNTED, is_answered
+from atmdepot.net.control_client import is_answered
 from atmdepot.net.event_stream import EventsRequest, Followers
 from atmdepot.net.impairing import ImpairRequest, impair
 from atmdepot.net.kinds import agent_of, kinds_with
@@ -31,6 +31,7 @@ from atmdepot.net.row_filter import RowFilter  # noqa: TC001 - msgspec reads the
 from atmdepot.net.serving import MAX_CONNECTIONS, BoundedServer
 from atmdepot.net.slices import Counted, Pace, encoded
 from atmdepot.net.stream import TraceRequest, stream_trace
+from atmdepot.net.subjects import MOST_COUNTED
 from atmdepot.net.views import SUBJECTS
 
 if TYPE_CHECKING:

@@ -27,8 +27,6 @@ _NO_ANSWER = "the daemon does not answer"
 _NOT_SAID = "that is not what a daemon says"
 _RESTART = "if it is of another version, start it again"
 _ANSWER_TIME = 10.0
-MOST_COUNTED = 10_000
-"""Rows beyond a limit that a daemon counts at most: to count more would take its time."""
 _LOOK_AFTER = 1.0
 """Time (s) without an answer after which the lab is asked whether the daemon can answer at all."""
 _LONGEST, _LONGEST_ROW, _GREATEST = 2**24, 2**12, 2**31
@@ -166,7 +164,7 @@ def _rows(path: Path, answer: dict[str, Any], subject: str, least: int = 0) -> l
 def show_some(
     path: Path, subject: str, limit: int, where: dict[str, Any] | None = None,
 ) -> tuple[list[dict[str, Any]], int]:
-    """The first rows of a subject as `show` gives them, and how many more there are, counted up to `MOST_COUNTED`."""
+    """The first rows of a subject as `show` gives them, and how many more there are, up to `subjects.MOST_COUNTED`."""
     request = {"show": subject, "limit": limit, "count": True} | ({} if where is None else {"where": where})
     answer = next(ask(path, request))
     return _rows(path, answer, subject), _as(path, answer.get("more", 0), int)

@@ -55,7 +55,9 @@ class Follower:
         self.silent: list[str] = []
         """The nodes that have not told what they have; only without `follow`."""
         self.wrong: Counter[str] = Counter()
-        """Lines of nodes that were no events, and are left out; the first of each node is told as an event."""
+        """Lines of nodes that were no events, and are left out."""
+        self.first_wrong: dict[str, str] = {}
+        """What was wrong with the first of each node, which is told as an event, too."""
 
     async def run(self) -> None:
         """Follow until cancelled; without `follow`, until all nodes have told what they have."""
@@ -130,6 +132,7 @@ class Follower:
         """Count a line that is none of a daemon's; tell the first of each node."""
         self.wrong[path.stem] += 1
         if self.wrong[path.stem] == 1:
+            self.first_wrong[path.stem] = why
             text = (f"{path.stem} says what is no event, which is left out: {why}; is the daemon on {path} of another "
                     "version?")
             await self._send.send(_said(path, "refused", text))

@@ -23,8 +23,13 @@ class Echo(Struct):
 
 
 class Line(Struct):
-    """A line: one of these, or what was done."""
+    """A line: one of these, or what was done. Raises ValueError, as msgspec passes it on, for none."""
 
     oam: Head | None = None
     echo: Echo | None = None
-    done: str = ""
+    done: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a line that has none of them."""
+        if self.oam is None and self.echo is None and self.done is None:
+            raise ValueError("a line has `oam`, `echo` or `done`")

@@ -63,19 +63,24 @@ class ReplayResult:
         return 0 < self.packets == self.identical
 
 
-def replay(network: Network, packets: Sequence[bytes], watch: int = 0) -> ReplayResult:
+def replay(
+    network: Network, packets: Sequence[bytes], watch: int = 0, name: str = "this recording",
+) -> ReplayResult:
     """Send recorded IP packets through a network's depot and edge nodes.
 
     Args:
         network: a VC table; its links move to loopback, and its services answer for the recording's servers.
         packets: the IP packets in the order in which they were recorded.
         watch: number of cells to keep for showing.
+        name: the recording's, for errors.
 
     Raises:
         AtmdepotError: when no packet of the recording opens a TCP session.
 
     """
     servers = _servers_of(packets)
+    if not servers:
+        raise AtmdepotError(f"{name}: nothing in it opens a TCP session: record from the first SYN on")
     _move_to_loopback(network)
     _answer_for(network, servers)
     return trio.run(_Replay(network, watch).run, packets)
@@ -88,8 +93,6 @@ def _servers_of(packets: Sequence[bytes]) -> set[bytes]:
         packet = _analyse(octets)
         if packet is not None and packet.tcp is not None and packet.tcp.flags & (SYN | ACK) == SYN:
             servers.add(packet.destination)
-    if not servers:
-        raise AtmdepotError("nothing in this recording opens a TCP session: record from the first SYN on")
     return servers
 
 

@@ -12,6 +12,8 @@ SUBJECTS = {"sessions": "depot_rows", "vcs": "rows", "links": "rows", "queues": 
             "counters": "rows", "oam": "rows", "protection": "rows", "depots": "set_rows", "dlcis": "relay_rows",
             "lmi": "relay_rows", "neighbours": "depot_rows", "impairments": "impairment_rows"}
 """The module in `net/agents/` that has the subject's row in its `ROWS`."""
+MOST_COUNTED = 10_000
+"""Rows beyond a limit that a daemon counts at most: to count more would take its time."""
 
 
 def row_of(subject: str) -> type[Row]:

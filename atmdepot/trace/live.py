@@ -14,8 +14,8 @@ import msgspec
 from atmdepot.decoding import NOT_DECODED
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.events import Cells, Drop, FrameSeen, Missed, SessionChange, Told, Watermark
+from atmdepot.printable import printable_in_place
 from atmdepot.trace.merge import LONGEST_LOOK, Merger
-from atmdepot.trace.show.printable import printable_in_place
 from atmdepot.trace.sources import Remark
 from atmdepot.wire.cell import CELL_SIZE
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from atmdepot.drops import DropReason
 from atmdepot.net.events import Drop, SessionChange
+from atmdepot.printable import printable_in_place
 from atmdepot.trace.inside import flow_of, header_of, oam_payload_of, packet_from_beginning, packet_of, vc_of
-from atmdepot.trace.show.printable import printable_in_place
 from atmdepot.wire.cell import CellHeader, Interface
 from atmdepot.wire.ip import MalformedPacket
 from atmdepot.wire.packet import analyse

@@ -38,13 +38,13 @@ class Entry(Struct, omit_defaults=True):
 def remove(path: Path) -> None:
     """Remove a journal of any version; raise AtmdepotError for any other file, which stays."""
     try:
-        line = read_file(path, "journal", _GREATEST).partition(b"\n")[0]
+        octets = read_file(path, "journal", _GREATEST)
     except FileNotFoundError:
         return
     except OSError as error:
         raise AtmdepotError(f"{path} cannot be read: {error.strerror}") from None
     try:
-        is_journal = not line or msgspec.json.decode(line, type=Entry).format > 0
+        is_journal = not octets or msgspec.json.decode(octets.partition(b"\n")[0], type=Entry).format > 0
     except NOT_DECODED:
         is_journal = False
     if not is_journal:

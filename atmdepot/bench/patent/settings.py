@@ -106,7 +106,7 @@ def shipped() -> Path:
 def load(path: Path) -> Settings:
     """Read and check a file; raise AtmdepotError that names the file, the field and what would be right."""
     try:
-        text = read_file(path, "file").decode()
+        text = read_file(path, "servers' settings").decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
         raise AtmdepotError(f"{path} cannot be read: {why}; {_SHIPPED} is an example") from None

@@ -17,9 +17,9 @@ import textwrap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from atmdepot.errors import AtmdepotError
+from atmdepot.printable import printable_in_place
 from atmdepot.trace.filter.operands import LONGEST_GUESSED, NAME, NONE, check_names, nearest, read_host
 from atmdepot.trace.filter.words import BY_NAME, OTHER_NAMES, PROTOCOL_WORDS, WORDS
-from atmdepot.trace.show.printable import printable_in_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from atmdepot.drops import DropReason
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.events import Drop, FrameSeen, Missed, SessionChange
+from atmdepot.printable import printable_in_place
 from atmdepot.trace.filter.cell_tests import is_f5, is_segment, pti_of
 from atmdepot.trace.filter.operands import nearest
 from atmdepot.trace.filter.packet_tests import length_of
@@ -21,7 +22,6 @@ from atmdepot.trace.inside import flow_of, header_of, oam_payload_of, packet_of,
 from atmdepot.trace.items import Cell, Pdu
 from atmdepot.trace.show.cells import kind_text
 from atmdepot.trace.show.oam import function_name, is_good
-from atmdepot.trace.show.printable import printable_in_place
 from atmdepot.wire.ip import PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, address_text
 from atmdepot.wire.tcp import flags_text
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, TextIO
 
 from atmdepot.config.units import count_text
 from atmdepot.net.events import FrameSeen
+from atmdepot.printable import printable_in_place
 from atmdepot.trace.frames import place_of
 from atmdepot.trace.inside import packet_octets_of, packet_of
 from atmdepot.trace.items import Pdu
 from atmdepot.trace.show.ladder import Ladder, Step, ladder_text
 from atmdepot.trace.show.packets import packet_text
-from atmdepot.trace.show.printable import printable_in_place
 from atmdepot.wire.ip import endpoint
 from atmdepot.wire.tcp import ACK, SYN
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from atmdepot.drops import DropReason
 from atmdepot.net.events import Drop, FrameSeen, Missed, SessionChange
+from atmdepot.printable import printable_in_place
 from atmdepot.trace.inside import unit_of
 from atmdepot.trace.items import Cell, CrcVerdict, HecVerdict, Pdu
-from atmdepot.trace.show.printable import printable_in_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable

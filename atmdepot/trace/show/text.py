@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from atmdepot.config.units import count_text
 from atmdepot.net.events import Drop, FrameSeen, SessionChange
+from atmdepot.printable import printable
 from atmdepot.trace.frames import header_text, packet_in, packet_octets, place_of
 from atmdepot.trace.items import Cell, Pdu
 from atmdepot.trace.show.cells import cell_text
@@ -21,7 +22,6 @@ from atmdepot.trace.show.clock import Clock, Stamp
 from atmdepot.trace.show.events import drop_text, missed_text, session_text
 from atmdepot.trace.show.packets import packet_text
 from atmdepot.trace.show.pdus import carried_text, is_good, verdict_text
-from atmdepot.trace.show.printable import printable
 
 if TYPE_CHECKING:
     from atmdepot.trace.items import Item

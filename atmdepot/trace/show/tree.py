@@ -14,9 +14,9 @@ from construct import Container, EnumIntegerString, ListContainer
 from construct.core import ConstructError
 
 from atmdepot.config.units import count_text
+from atmdepot.printable import printable
 from atmdepot.trace.capture.pcap import VLAN_TAGS
 from atmdepot.trace.items import Cell, HecVerdict, Pdu
-from atmdepot.trace.show.printable import printable
 from atmdepot.wire import ip_layouts, layouts
 from atmdepot.wire.aal5 import TRAILER_SIZE, crc32, is_dynamips_crc
 from atmdepot.wire.cell import HEADER_SIZE, PAYLOAD_SIZE, Interface, hec

@@ -14,11 +14,11 @@ from atmdepot.atm.sar import segment
 from atmdepot.atm.vc import Vc
 from atmdepot.drops import DropReason
 from atmdepot.net.events import Cells, Drop, Missed, SessionChange
+from atmdepot.printable import printable
 from atmdepot.trace.follow import Follower
 from atmdepot.trace.items import Cell, HecVerdict, Item, Pdu, Place, Session
 from atmdepot.trace.names import VcName
 from atmdepot.trace.show.clock import Stamp
-from atmdepot.trace.show.printable import printable
 from atmdepot.trace.show.printers import hex_lines
 from atmdepot.trace.show.text import LinePrinter
 from atmdepot.trace.sources import CapturedCells, HecMark, PduSeen

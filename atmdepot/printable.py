@@ -1,13 +1,14 @@
-"""Texts from captures and other processes, made safe for a terminal and for columns."""
+"""Texts of others, as from captures, files and other processes, made safe for a terminal and for columns."""
 
 from __future__ import annotations
 
 
-def printable(text: str) -> str:
-    """Escape the characters of a text that would act on a terminal: control characters and line breaks."""
+def printable(text: str, keep: str = "") -> str:
+    """Show the characters of a text that would act on a terminal as their codes, but for those in `keep`."""
     if text.isprintable():
         return text
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+    return "".join(character if character.isprintable() or character in keep else ascii(character)[1:-1]
+                   for character in text)
 
 
 def printable_in_place(text: str) -> str:

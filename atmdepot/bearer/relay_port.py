@@ -82,7 +82,7 @@ class RelayPath(Path):
         self.owner: object = None
         self.is_management, self.is_routed = is_management, False
         self.is_inactive = False
-        """True where the far end's LMI has told so, and at an interworking function while the LMI is down."""
+        """True where the far end's LMI has told so."""
         self.settings, self.use = settings, use
         self.most = HEADER_SIZE + settings.mtu
         self._headers = [(Address(dlci, de=bool(de)).pack() + bytes((UI,))) if is_management else
@@ -168,11 +168,13 @@ class RelayPort(Port):
             self.drops.count(DropReason.INACTIVE_PVC, 1, frame, path)
             return
         if path.shaper is not None:
-            if len(path.waiting) >= MOST_WAITING or self._held_octets >= MOST_HELD:
+            # A later fragment may come on a path whose PVC was closed: the frames of a DLCI wait in one queue.
+            waiting = self._held.setdefault(path.dlci, path).waiting
+            # A PVC without frames that wait has a place for one, be it that of the reports or of probes.
+            if len(waiting) >= MOST_WAITING or (waiting and self._held_octets >= MOST_HELD):
                 self.drops.count(DropReason.CIR_QUEUE_FULL, 1, frame, path)
                 return
-            self._held[path.dlci] = path
-            path.waiting.append(frame)
+            waiting.append(frame)
             self._held_octets += len(frame)
             self.ready.append(self.number)
         else:

@@ -169,6 +169,9 @@ class SyncPeer(Peer):
         self._sliced = False
         reader = self._reader_at(now)  # before what is to be said: the end of a stream is told before the next begins
         if self._control:
+            # Last: an ACK after it would have the other depot go on from there.
+            if (resync := self._control.pop(Kind.RESYNC, None)) is not None:
+                self._control[Kind.RESYNC] = resync
             payload = b"".join(self._control.values())
             self._control.clear()
             return CONTROL, payload
@@ -263,6 +266,8 @@ class SyncPeer(Peer):
         if not has_room:
             return due
         reader = self._reader_at(now)
+        if self._control:
+            return now
         if reader is None:
             return min(due, max(now, self._stream_from)) if self._is_to_hear() else due
         if reader.pending or reader.cut_off:

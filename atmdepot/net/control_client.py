@@ -86,7 +86,7 @@ def _as(path: Path, told: object, kind: type[_T]) -> _T:
     try:
         return msgspec.convert(told, kind)
     except NOT_DECODED as error:
-        raise _no_answer(path, f"{_NOT_SAID}: {error}; {_RESTART}") from None
+        raise _wrong_answer(path, f"{_NOT_SAID}: {error}; {_RESTART}") from None
 
 
 def _ask(connection: socket.socket, path: Path, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -100,7 +100,7 @@ def _ask(connection: socket.socket, path: Path, request: dict[str, Any]) -> Iter
         with connection.makefile("rb") as lines:
             while line := lines.readline(longest):
                 if len(line) == longest:
-                    raise _no_answer(path, f"{_NOT_SAID}: its line has more than {longest:,} octets; {_RESTART}")
+                    raise _wrong_answer(path, f"{_NOT_SAID}: its line has more than {longest:,} octets; {_RESTART}")
                 has_answered = True
                 answer = msgspec.json.decode(line, type=dict[str, Any])
                 if "error" in answer:
@@ -111,7 +111,7 @@ def _ask(connection: socket.socket, path: Path, request: dict[str, Any]) -> Iter
     except OSError as error:
         raise _no_answer(path, error.strerror or error) from None
     except NOT_DECODED as error:
-        raise _no_answer(path, f"{_NOT_SAID}: {error}; {_RESTART}") from None
+        raise _wrong_answer(path, f"{_NOT_SAID}: {error}; {_RESTART}") from None
 
 
 def is_refusal(text: str, node: str) -> bool:
@@ -134,6 +134,11 @@ def _end_of(path: Path) -> str:
 def _no_answer(path: Path, reason: object) -> AtmdepotError:
     if ended := _end_of(path):
         return AtmdepotError(f"{path.stem}: {_NO_ANSWER}: {ended}")
+    return _wrong_answer(path, reason)
+
+
+def _wrong_answer(path: Path, reason: object) -> AtmdepotError:
+    """The error for an answer that is none: whatever the lab knows of a daemon's end, one is there."""
     return AtmdepotError(f"{path.stem}: {_NO_ANSWER} on {path}: {reason}")
 
 

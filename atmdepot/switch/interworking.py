@@ -37,6 +37,14 @@ _CONGESTED, _LAST = 2, 1  # bits of PTI in user cells
 _MOST_ADDED = 2 * ROUTED_LLC_SIZE + 14  # a bridged header and Ethernet's, in front of a packet
 
 
+class FarFault(NamedTuple):
+    """The PVCs of an entry, which are on a port, and the alarms of the VP that they go on from."""
+
+    port: RelayPort
+    settings: Dlcis
+    alarms: AlarmSource
+
+
 class Pair(NamedTuple):
     """A PVC and its VC, of an entry of `[dlcis]`; `link` is that of the VC, `is_bare`: no header is translated."""
 
@@ -45,14 +53,12 @@ class Pair(NamedTuple):
     vc: Vc
     link: LinkAdaptation
     is_bare: bool
+    fault: FarFault | None
 
-
-class FarFault(NamedTuple):
-    """The PVCs of an entry, which are on a port, and the alarms of the VP that they go on from."""
-
-    port: RelayPort
-    settings: Dlcis
-    alarms: AlarmSource
+    @property
+    def is_cut(self) -> bool:
+        """True while AIS tells of the PVC: a user cell would end the AIS, and no frame comes through."""
+        return self.fault is not None and self.fault.alarms.is_raised
 
 
 class InterworkingNode(Node):
@@ -64,11 +70,6 @@ class InterworkingNode(Node):
         self.relays = relay_ports(network, name, now)
         self.adaptations = {link: LinkAdaptation.of(network, link, VcTable()) for link in network.links_of(name)}
         self.use_links({**self.relays, **self.adaptations})
-        self.pairs: list[Pair] = []
-        for entry in network.dlcis_of(name):
-            self._pair(entry)
-        self.oam = NodeOam(network, name, self.adaptations)
-        self.oam.subscribe(self._vp_changed)
         self.faults: dict[str, FarFault] = {}
         """By VP, the alarms about the PVCs as which it goes on."""
         for entry, settings in network.dlcis_of(name).items():
@@ -76,6 +77,11 @@ class InterworkingNode(Node):
             if settings.vp is not None and port.lmi is not None:
                 self.faults[settings.vp] = FarFault(port, settings, AlarmSource(location_of(network, name)))
                 port.lmi.changed = self._lmi_changed
+        self.pairs: list[Pair] = []
+        for entry in network.dlcis_of(name):
+            self._pair(entry)
+        self.oam = NodeOam(network, name, self.adaptations)
+        self.oam.subscribe(self._vp_changed)
 
     def _pair(self, entry: str) -> None:
         """Join the PVCs of an entry to the VCs of its VP."""
@@ -94,7 +100,8 @@ class InterworkingNode(Node):
             vc = vc_of(vp, route.vpi_at(self.name), vci, link.interface, Contract(ServiceCategory.UBR_1))
             vc.encapsulation, vc.max_sdu = Encapsulation.VC_MUX, settings.mtu + _MOST_ADDED  # an SDU as it is
             link.table.add(vc)
-            pair = Pair(entry, port.add(RelayPath(port, dlci, far, settings, use)), vc, link, use == "management")
+            pair = Pair(entry, port.add(RelayPath(port, dlci, far, settings, use)), vc, link, use == "management",
+                        self.faults.get(settings.vp))
             pair.path.owner = vc.owner = pair
             self.pairs.append(pair)
 
@@ -113,10 +120,10 @@ class InterworkingNode(Node):
         path = relay.accept(frame, now)
         if path is None:
             return
-        if path.is_inactive:  # a user cell would end the AIS
+        pair: Pair = path.owner  # type: ignore[assignment]  # every PVC here has its pair
+        if path.is_inactive or pair.is_cut:
             relay.drops.count(DropReason.INACTIVE_PVC, 1, frame, path)
             return
-        pair: Pair = path.owner  # type: ignore[assignment]  # every PVC here has its pair
         field = frame[ADDRESS_SIZE:]
         try:
             sdu = field[1:] if pair.is_bare else llc_of_frame(field)
@@ -145,11 +152,18 @@ class InterworkingNode(Node):
             pair.link.drops.count(DropReason.UNKNOWN_ENCAPSULATION, 1, sdu, vc)
             return
         path = pair.path
-        path.relay.send(Address(path.dlci, fecn=congested, de=bool(clp)).pack() + field, path, clp)
+        frame = Address(path.dlci, fecn=congested, de=bool(clp)).pack() + field
+        if pair.is_cut:
+            path.relay.drops.count(DropReason.INACTIVE_PVC, 1, frame, path)
+            return
+        path.relay.send(frame, path, clp)
 
     def _vp_changed(self, vp: VpOam, now: int) -> None:
-        """Have the LMI call the PVCs of a VP inactive while nothing comes from the far end of the VP."""
-        if (of := self.faults.get(vp.name)) is not None:
+        """Have the LMI call the PVCs of a VP inactive while nothing comes from the far end of the VP.
+
+        The VCs are on its working route alone.
+        """
+        if not vp.is_second and (of := self.faults.get(vp.name)) is not None:
             is_whole = not vp.end.point.is_impaired
             of.port.set_active(of.settings.all(), is_whole, now, "" if is_whole else self.oam.trouble(vp))
 
@@ -164,9 +178,6 @@ class InterworkingNode(Node):
                 of.alarms.fail(now)
             else:
                 of.alarms.mend()
-            for pair in self.pairs:
-                if pair.path.relay is of.port:
-                    pair.path.is_inactive = is_down
         self._raise_alarms(now)
 
     def _raise_alarms(self, now: int) -> None:

@@ -191,7 +191,8 @@ def test_what_waits_at_a_port_is_bounded_over_all_its_pvcs() -> None:
         for _ in range(MOST_WAITING):
             path.send(packet, 0)
     held = sum(len(path.waiting) for path in paths)
-    assert MOST_HELD <= held * (4 + len(packet)) < MOST_HELD + 2000
+    assert min(len(path.waiting) for path in paths) == 1, "a PVC on which nothing waits has a place for one"
+    assert MOST_HELD <= held * (4 + len(packet)) < MOST_HELD + 100 * 2000
     assert port.drops == {DropReason.CIR_QUEUE_FULL: 100 * MOST_WAITING - held}
     paths[0].send(packet, 0)
     assert port.drops[DropReason.CIR_QUEUE_FULL] == 100 * MOST_WAITING - held + 1
@@ -199,6 +200,21 @@ def test_what_waits_at_a_port_is_bounded_over_all_its_pvcs() -> None:
     paths[0].send(packet, 0)
     assert sum(len(path.waiting) for path in paths) < held
     assert port.drops[DropReason.CIR_QUEUE_FULL] == 100 * MOST_WAITING - held + 1
+
+
+def test_frames_for_a_pvc_that_was_closed_wait_among_those_of_its_dlci() -> None:
+    """As a later fragment whose first went on the session before."""
+    port, path = make_shaped()
+    port.close(path)
+    after = port.add(RelayPath(port, 100, "web1", settings(cir=BitRate(80_000), own_bc=16_000)))
+    packets = [V4[:-1] + bytes([n]) + bytes(1000 - 4 - len(V4)) for n in range(7)]
+    for number, packet in enumerate(packets):
+        (path if number % 2 == 0 else after).send(packet, 0)
+    out = [frame[4:] for frame in sent(port)]
+    while port.queues():
+        out += [frame[4:] for frame in sent(port, port.due)]
+    assert out == packets
+    assert port.drops == {}
 
 
 def test_a_policed_pvc_marks_within_be_and_drops_beyond() -> None:

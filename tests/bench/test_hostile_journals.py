@@ -81,6 +81,8 @@ def test_a_journal_of_failovers_is_read_or_refused_and_a_refused_one_stays(
 
 
 @given(octets=journals(HEAD, ENTRIES))
+@example(octets=b"\nmy notes\n")
+@example(octets=b"")
 @examples(60)
 def test_what_is_no_journal_is_not_removed(path: Path, octets: bytes) -> None:
     path.write_bytes(octets)

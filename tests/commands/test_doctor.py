@@ -226,7 +226,8 @@ def bare_container(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(namespaces, "unshare", refuse)
     monkeypatch.setattr(doctors, "PROC_SYS", tmp_path)
     monkeypatch.setattr("os.access", lambda *_: False)
-    for switch, value in (("net/ipv4/ip_forward", "0"), ("net/ipv4/conf/all/rp_filter", "1")):
+    for switch, value in (("net/ipv4/ip_forward", "0"), ("net/ipv4/conf/all/rp_filter", "1"),
+                          ("net/ipv4/conf/default/rp_filter", "0")):
         (tmp_path / switch).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / switch).write_text(f"{value}\n")
 
@@ -265,6 +266,22 @@ def test_a_containers_node_that_has_what_it_needs_passes_without_the_labs_rights
     assert done.exit_code == 0
     verdicts = {check["name"]: check["verdict"] for check in json.loads(done.stdout)["checks"]}
     assert verdicts == {"policy routing": "ok", "forwarding": "ok", "network namespaces": "lacks", "veth": "lacks"}
+
+
+@pytest.mark.parametrize(("of_all", "of_new", "told"), [
+    ("0", "0", ""), ("0", "2", ""), ("2", "1", ""), ("2", "0", ""), ("0", "1", "default/rp_filter is 1"),
+    ("1", "2", "all/rp_filter is 1"), ("1", "1", "all/rp_filter is 1 and net/ipv4/conf/default/rp_filter is 1")])
+def test_a_strict_reverse_path_filter_is_what_a_container_must_not_have(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, of_all: str, of_new: str, told: str,
+) -> None:
+    bare_container(monkeypatch, tmp_path)
+    (tmp_path / "net/ipv4/ip_forward").write_text("1\n")
+    (tmp_path / "net/ipv4/conf/all/rp_filter").write_text(f"{of_all}\n")
+    (tmp_path / "net/ipv4/conf/default/rp_filter").write_text(f"{of_new}\n")
+    examine_only(monkeypatch, "forwarding")
+    [found] = doctors.examine()
+    assert (found.verdict == "ok") is (not told)
+    assert told in found.detail
 
 
 def test_on_a_host_the_daemon_sets_what_a_container_must_be_given(monkeypatch: pytest.MonkeyPatch) -> None:

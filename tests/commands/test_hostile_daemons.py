@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec.structs import fields
 
 from atmdepot.cli import cli
 from atmdepot.errors import AtmdepotError
@@ -152,6 +153,56 @@ def test_rows_without_their_columns_are_refused_with_column_and_socket(liar: Lia
         liar.says = encoded({"rows": [wrong]}) + b"\n"
         with pytest.raises(AtmdepotError, match=rf"^depot: .*{liar.path}: .*daemon says: .*{column}"):
             control_client.show(liar.path, "links")
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_a_row_may_lack_what_its_node_does_not_know(subject: str) -> None:
+    """As a switch's VC lacks its PDUs."""
+    schema = msgspec.json.schema(row_of(subject))["$defs"][row_of(subject).__name__]
+    made = msgspec.convert({name: row(subject)[name] for name in schema["required"]}, row_of(subject))
+    unset = [field.name for field in fields(row_of(subject)) if getattr(made, field.name) is msgspec.UNSET]
+    assert unset == [field.name for field in fields(row_of(subject)) if "UnsetType" in str(field.type)]
+
+
+def test_an_answer_that_is_none_is_told_so_though_the_lab_knows_of_a_daemons_end(
+    liar: Liar, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(control_client, "_end_of", lambda _: "it has ended with exit code -9")
+    liar.says = b'{"rows": 3}\n'
+    with pytest.raises(AtmdepotError, match="that is not what a daemon says"):
+        control_client.show(liar.path, "links")
+
+
+@pytest.mark.parametrize("what", ["ping", "trace", "continuity"])
+def test_a_line_of_oam_that_is_none_is_refused(liar: Liar, what: str) -> None:
+    words = {"ping": ("-c", "1"), "trace": (), "continuity": ("on",)}[what]
+    error, _ = told(liar, ("oam", what, "depot:web1", *words), b'{"nonsense": 1}\n')
+    assert isinstance(error, AtmdepotError)
+    assert "a line has `oam`, `echo` or `done`" in str(error)
+
+
+def test_a_switch_that_does_not_answer_is_no_node_without_cross_connects(liar: Liar) -> None:
+    error, output = told(liar, ("vc", "list"), b'{"rows": [{"from": "a 1", "to": 5}]}\n')
+    assert isinstance(error, AtmdepotError)
+    assert "that is not what a daemon says" in str(error)
+    assert "cross-connect" not in output
+    error, output = told(liar, ("vc", "list"), b'{"error": "depot is no switch"}\n')
+    assert error is None
+    assert "no switch has a cross-connect here" in output
+
+
+@pytest.mark.parametrize("words", [(), ("--level", "error"), ("--kind", "server-dead")])
+def test_the_first_line_that_is_no_event_is_told_whatever_is_wanted(liar: Liar, words: tuple[str, ...]) -> None:
+    error, _ = told(liar, ("events", "--no-follow", *words), b'{"following":{"node":"depot","boot":7,"last":3}}\n[]\n')
+    assert isinstance(error, AtmdepotError)
+    assert "left out: 1, the first since Expected `object`" in str(error)
+
+
+def test_lists_are_shown_as_codes_too(liar: Liar) -> None:
+    hostile = row("depots") | {"peers": ["\x1b]0;title\x07"]}
+    _, output = told(liar, ("show", "depots", "--wide"), encoded({"rows": [hostile]}) + b"\n")
+    assert "\\x1b]0;title\\x07" in output
+    assert "\x1b" not in output
 
 
 def test_what_would_act_on_the_terminal_is_shown_as_its_code(liar: Liar) -> None:

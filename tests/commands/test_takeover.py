@@ -123,15 +123,15 @@ def test_a_release_that_nobody_takes_is_an_error(directory: Path) -> None:
 
 def test_without_a_depot_that_can_be_meant_all_are_named(directory: Path) -> None:
     with (
-        playing(directory, depot1={"roles": ["active"]}, web1={"roles": []}),
-        pytest.raises(AtmdepotError, match="no depot of a set stands by here: depot1 is active"),
-    ):
-        run("takeover")
-    with (
         playing(directory, web2={"roles": []}),
         pytest.raises(AtmdepotError, match="no depot of a set is active here: there is no depot"),
     ):
         run("release")
+    with (
+        playing(directory, depot1={"roles": ["active"]}, web1={"roles": []}),
+        pytest.raises(AtmdepotError, match="no depot of a set stands by here: depot1 is active"),
+    ):
+        run("takeover")
 
 
 def test_a_depot_that_does_not_answer_is_named(directory: Path) -> None:
@@ -142,6 +142,11 @@ def test_a_depot_that_does_not_answer_is_named(directory: Path) -> None:
         pytest.raises(AtmdepotError, match="stands by here: depot2 is active, depot1 does not answer; `atm"),
     ):
         run("takeover")
+    with (
+        playing(directory, web1={"roles": []}),
+        pytest.raises(AtmdepotError, match="no depot of a set is active here: depot1 does not answer, depot2 does"),
+    ):
+        run("release")
 
 
 @pytest.mark.usefixtures("directory")

@@ -132,6 +132,12 @@ def test_mistake_is_told_at_its_place_with_what_to_write(old: str, new: str) -> 
     assert any(problem.startswith(MISTAKES[old, new]) for problem in found), found
 
 
+@pytest.mark.parametrize("host", ["[::ffff:10.60.0.1]", "[::]", "[fe80::1]", "[ff02::1]"])
+def test_an_address_that_is_refused_is_no_measure_of_the_other_depots(host: str) -> None:
+    found = problems_of(STANDBY.replace("10.60.0.1:7500", f"{host}:7500"))
+    assert [problem.split(": ")[0] for problem in found] == ["depots.main.sync.depot1"]
+
+
 @pytest.mark.parametrize(("changes", "told"), [
     ([], ""),
     ([("vrid = 52", "")], "depots.other.vrid: depots.main has 51 as well, on the same network: keepalived tells"),

@@ -186,6 +186,17 @@ def test_resync_sends_all_anew(pair: Pair) -> None:
     assert pair.one.peers.full_syncs == 2
 
 
+def test_resync_sends_all_anew_though_an_ack_is_due_with_it(pair: Pair) -> None:
+    pair.run(100 * MS)
+    pair.one.replication.octets += b"change"
+    pair.run(2 * MS)
+    pair.of_two.ask_for_all()
+    assert pair.of_two.next_due(pair.now, True) == pair.now
+    pair.now += 20 * MS  # the ACK goes in the same record
+    pair.settle()
+    assert pair.one.peers.full_syncs == 2
+
+
 def test_a_planned_takeover_waits_until_all_is_applied(pair: Pair) -> None:
     pair.run(100 * MS)
     pair.one.replication.octets += bytes(5_000)

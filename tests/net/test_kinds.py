@@ -61,7 +61,8 @@ class RelayAgent(Agent):
         return {"to-web2": "too long"}
 
     def servers(self, limit: int, clock: Clock) -> Iterator[VcRow]:
-        yield VcRow(str(limit), str(clock()), *[""] * 8, *[0] * 6)  # type: ignore[arg-type]
+        yield VcRow(node=str(limit), link=str(clock()), vc="", category="", contract="", carries="", tx_cells=0,
+                    rx_cells=0)
 
     def label(self, request: Label, now: int) -> dict[str, Any]:
         if request.label == "bad":

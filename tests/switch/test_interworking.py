@@ -18,6 +18,7 @@ from atmdepot.wire.aal5 import cpcs_pdu, to_cells
 from atmdepot.wire.cell import CELL_SIZE, CellHeader
 from atmdepot.wire.frame_relay import Address, header_of, parse_address
 from atmdepot.wire.llc import LLC_IPV4
+from atmdepot.wire.lmi import FULL, SINGLE, STATUS, Message, PvcStatus
 from atmdepot.wire.oam import FaultFunction, OamFlow
 from atmdepot.wire.oam_messages import NO_LOCATION, UNUSED, Defect
 from atmdepot.wire.statistics import ServerState
@@ -167,6 +168,79 @@ def test_a_user_side_tells_the_depot_of_a_pvc_that_a_frame_relay_network_calls_i
     network_side.set_active([100], True, net.now)
     net.advance(5 * SECOND)
     assert net.depot.bearer.troubles == {}
+
+
+def behind_a_frame_relay_network() -> InterworkingNode:
+    """The function with both edge nodes behind one port, to which the LMI's network side is another's switch."""
+    text = find("interworking").read_text(encoding="utf-8")
+    for number, old, new in ((1, "to-web1", "to-frsw"), (2, "to-web2", "frsw-web2")):
+        at = text.index(f"[links.{old}]")
+        end = text.index("\n\n", at)
+        ends = 'iwf = "172.31.1.1:5501", frsw = "172.31.1.2:5501"' if number == 1 else \
+            'frsw = "172.31.2.1:5502", web2 = "172.31.2.2:5502"'
+        text = text[:at] + f'[links.{new}]\nbearer = "frame-relay"\nends = {{ {ends} }}' + text[end:]
+    text = text.replace("[links.to-frsw]", '[nodes.frsw]\nkind = "external"\n\n[links.frsw-web1]\n'
+                        'bearer = "frame-relay"\nends = { frsw = "172.31.3.1:5504", web1 = "172.31.3.2:5504" }\n\n'
+                        "[links.to-frsw]")
+    for node, dlci, sessions in (("web1", 100, "200-299"), ("web2", 101, "300-399")):
+        text = text.replace(f'ends = ["iwf", "{node}"]\nvp = "{node}"\ndlci = 100\nsession_dlcis = "200-991"',
+                            f'ends = ["iwf", "{node}"]\nvp = "{node}"\nvia = "frsw"\ndlci = {dlci}\n'
+                            f'management_dlci = {dlci - 80}\nsession_dlcis = "{sessions}"')
+    return InterworkingNode(parse(text.replace("64-855", "64-163"), "interworking.toml"), "iwf")
+
+
+def told(node: InterworkingNode, report: int, active: dict[int, bool], now: int) -> None:
+    """Have the network side answer what was asked last, or tell of some PVCs by itself."""
+    lmi = node.relays["to-frsw"].lmi
+    sent, heard = (0, 0) if report == SINGLE else (lmi.heard % 255 + 1, lmi.sent)
+    pvcs = tuple(PvcStatus(dlci, up) for dlci, up in active.items())
+    node.octets_from_port("to-frsw", Message(STATUS, report, sent, heard, pvcs).pack(), now)
+
+
+ALL = dict.fromkeys([20, 21, 100, 101, *range(200, 400)], True)
+
+
+def passes(node: InterworkingNode, dlci: int, now: int = 0) -> bool:
+    """True where a frame on a DLCI becomes cells; else it is counted."""
+    before = node.links["to-frsw"].drops[DropReason.INACTIVE_PVC]
+    node.links["to-iwf"].transmit(now)
+    node.octets_from_port("to-frsw", header_of(Address(dlci), 4) + PACKET, now)
+    cells = [header for header in cells_of(node) if header.vci >= 32]
+    assert node.links["to-frsw"].drops[DropReason.INACTIVE_PVC] - before == (not cells)
+    return bool(cells)
+
+
+def test_a_pvc_told_inactive_cuts_its_own_entry_alone() -> None:
+    node = behind_a_frame_relay_network()
+    node.handle_timer(0)
+    told(node, FULL, ALL, 0)
+    assert [passes(node, dlci) for dlci in (200, 300)] == [True, True]
+    told(node, SINGLE, {100: False}, 0)
+    assert {vp: of.alarms.is_raised for vp, of in node.faults.items()} == {"web1": True, "web2": False}
+    assert [passes(node, dlci) for dlci in (200, 300)] == [False, True]
+    told(node, SINGLE, {101: False, 201: False}, 0)
+    told(node, SINGLE, {100: True}, 0)
+    assert {vp: of.alarms.is_raised for vp, of in node.faults.items()} == {"web1": False, "web2": True}
+    assert [passes(node, dlci) for dlci in (200, 201, 300)] == [True, False, False]
+
+
+def test_no_frame_passes_while_ais_is_raised_though_a_full_status_calls_the_pvc_active() -> None:
+    node = behind_a_frame_relay_network()
+    node.handle_timer(0)
+    told(node, FULL, ALL, 0)
+    now = 0
+    while node.relays["to-frsw"].lmi.is_up:  # nobody answers
+        now += 10 * SECOND
+        node.handle_timer(now)
+    told(node, FULL, ALL, now)
+    assert not node.relays["to-frsw"].lmi.is_up
+    assert node.faults["web1"].alarms.is_raised
+    assert [passes(node, dlci, now) for dlci in (200, 300)] == [False, False]
+    while not node.relays["to-frsw"].lmi.is_up:
+        now += 10 * SECOND
+        node.handle_timer(now)
+        told(node, FULL, ALL, now)
+    assert [passes(node, dlci, now) for dlci in (200, 300)] == [True, True]
 
 
 @pytest.mark.parametrize(("flags", "clp", "efci"), [({}, 0, 0), ({"de": True}, 1, 0), ({"fecn": True}, 0, 1),

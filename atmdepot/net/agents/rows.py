@@ -28,7 +28,7 @@ class Row(Struct, gc=False):
         return [column.encode_name for column in fields(cls)]
 
 
-class VcRow(Row, gc=False):
+class VcRow(Row, gc=False, kw_only=True):
     """An open VC. `carries` is its client's end of the flow, its circuit's place in the VC table, or `many`.
 
     `fcs` and `far_mac` are of bridged VCs: the key of the VC table, and the far node's MAC address where it is known.
@@ -48,17 +48,17 @@ class VcRow(Row, gc=False):
     vc: str
     category: str
     contract: str
-    encapsulation: str | UnsetType
-    fcs: str | UnsetType
-    far_mac: str | UnsetType
-    crc: str | UnsetType
+    encapsulation: str | UnsetType = UNSET
+    fcs: str | UnsetType = UNSET
+    far_mac: str | UnsetType = UNSET
+    crc: str | UnsetType = UNSET
     carries: str
-    tx_pdus: int | UnsetType
+    tx_pdus: int | UnsetType = UNSET
     tx_cells: int
-    rx_pdus: int | UnsetType
+    rx_pdus: int | UnsetType = UNSET
     rx_cells: int
-    rx_clp1_pdus: int | UnsetType
-    rx_efci_pdus: int | UnsetType
+    rx_clp1_pdus: int | UnsetType = UNSET
+    rx_efci_pdus: int | UnsetType = UNSET
     to: str | UnsetType = UNSET
     conforming: int | UnsetType = UNSET
     tagged: int | UnsetType = UNSET

@@ -116,6 +116,9 @@ def _interworking(network: Network, name: str, dlcis: Dlcis) -> Iterator[Problem
         if vp.encapsulation != "llc":
             yield Problem(("vps", dlcis.vp or "", "encapsulation"), "an interworking function translates LLC/SNAP "
                                                                     "headers (FRF.8): write \"llc\"")
+        if vp.protect is not None:
+            yield Problem(("vps", dlcis.vp or "", "protect"), "an interworking function has VCs on the working route "
+                                                              "alone: leave it out")
         vcis, own = vp.session_vcis, dlcis.session_dlcis
         if (vcis is None) != (own is None) or (vcis and own and vcis.last - vcis.first != own.last - own.first):
             yield Problem(("dlcis", name, "session_dlcis"), f"each VC of vps.{dlcis.vp} needs a PVC: write a range as "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from atmdepot.config.reading import NetworkError, parse
+from atmdepot.config.reading import NetworkError, find, parse
 from tests.relay_network import relay_table
 
 TABLE = relay_table()
@@ -94,3 +94,20 @@ def test_an_lmi_on_a_link_of_atm_is_told() -> None:
     servers = ["web1"]
     """
     assert mistakes(text) == ['links.a.lmi: only a link with bearer = "frame-relay" has an LMI: leave it out']
+
+
+@pytest.mark.parametrize(("old", "new", "told"), [
+    ('encapsulation = "llc"\nsession_vcis = "64-855"\nmtu = 1500\n\n[dlcis.web1]',
+     'session_vcis = "64-855"\nmtu = 1500\n\n[dlcis.web1]',
+     "vps.web1.encapsulation: an interworking function translates LLC/SNAP headers (FRF.8): write \"llc\""),
+    ('vpi = 1\n', 'vpi = 1\nprotect = []\n',
+     "vps.web1.protect: an interworking function has VCs on the working route alone: leave it out"),
+    ('vp = "web1"\n', 'vp = "web2"\n', "dlcis.web2.vp: other PVCs go on from vps.web2 already: add a VP for these"),
+    ('session_dlcis = "200-991"\n\n[vps.web2]', 'session_dlcis = "200-990"\n\n[vps.web2]',
+     "dlcis.web1.session_dlcis: each VC of vps.web1 needs a PVC: write a range as long as its session_vcis (64-855)"),
+])
+def test_what_an_interworking_function_cannot_lead_on_is_refused(old: str, new: str, told: str) -> None:
+    text = find("interworking").read_text(encoding="utf-8")
+    assert old in text
+    found = mistakes(text.replace(old, new, 1))
+    assert any(problem.startswith(told) for problem in found), found

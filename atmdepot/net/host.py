@@ -136,7 +136,7 @@ class HostSetup:
             if old is None or part.what != nftables.WHAT:
                 self._set(ip, part)
                 return
-            nftables.replace(**part.arguments)
+            nftables.replace(**part.arguments, patience=nftables.SHORT)
             self._ours = [*(entry for entry in self._ours if entry != old.entry), part.entry]
             self._journal.write(self._ours)
         except (NetlinkError, OSError, EnvironmentLacks) as error:

@@ -331,7 +331,7 @@ class Nft:
         self.tables: dict[str, str] = {}
         self.asked: list[str] = []
 
-    def run(self, *arguments: str, told: str = "") -> str:
+    def run(self, *arguments: str, told: str = "", **_: float) -> str:
         self.asked.append(arguments[0])
         if told:
             self.tables[told.split()[3]] = told
@@ -375,6 +375,22 @@ def test_a_reload_changes_what_the_kernel_may_forward_at_a_port_at_once(
     assert nft.tables == {"atmdepot_lan_depot_eth1": after}
     setup.undo()
     assert nft.tables == {}
+
+
+def test_an_nft_that_does_not_end_is_told_and_ends_no_reload(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+) -> None:
+    nft = Nft()
+    with monkeypatch.context() as patched:
+        patched.setattr(nftables, "_run", nft.run)
+        setup = apply(ethernet(), "depot")
+    program = tmp_path / "nft"
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(nftables, "SHORT", 0.1, raising=False)
+    setup.take_over(ethernet('allow = ["192.0.2.0/24"]'))
+    assert setup.problem.endswith(" at eth1 are the depot's alone: nft: it did not end within 0.1 s")
 
 
 def test_a_reload_leaves_the_way_back_of_servers_that_left_to_their_sessions(kernel: Kernel) -> None:

@@ -42,6 +42,8 @@ _OTHER_KINDS: dict[str, Any] = {nftables.WHAT: nftables, proxies.WHAT: proxies}
 """Modules that add and remove parts which are no request of pyroute2's, by kind."""
 _REQUESTS = ("addr", "route", "rule")
 """The requests of pyroute2 that add and remove parts."""
+_FAILURES = (NetlinkError, OSError, EnvironmentLacks)
+"""What is raised when a part cannot be set up."""
 _NOT_THERE = (errno.ENOENT, errno.ESRCH, errno.EADDRNOTAVAIL, errno.ENODEV)
 
 log = logging.getLogger("atmdepot")
@@ -89,7 +91,7 @@ class HostSetup:
                     self._set(ip, part)
         except (NetlinkError, IndexError, OSError) as error:
             reason = error.args[-1] if error.args else error
-            raise EnvironmentLacks(f"TUN device {self._node.device} cannot be configured: {reason}") from None
+            raise EnvironmentLacks(f"{self._device_text} cannot be configured: {reason}") from None
         if self._needs.forwarding:
             self._look_at_forwarding()
 
@@ -98,7 +100,7 @@ class HostSetup:
         if self.is_wanted:
             self._tun = socket.if_nametoindex(self._node.device)
             self._is_new = True
-            self.missing = {f"TUN device {self._node.device}": "it was made again and is being set up"}
+            self.missing = {self._device_text: "it was made again and is being set up"}
 
     def take_over(self, network: Network) -> None:
         """Set up what a table that was read again asks for, and take away what it no longer does.
@@ -139,7 +141,7 @@ class HostSetup:
             nftables.replace(**part.arguments, patience=nftables.SHORT)
             self._ours = [*(entry for entry in self._ours if entry != old.entry), part.entry]
             self._journal.write(self._ours)
-        except (NetlinkError, OSError, EnvironmentLacks) as error:
+        except _FAILURES as error:
             self.missing = self.missing | {part.text: _reason(error)}
             log.error("%s cannot be set up: %s", part.text, _reason(error))
 
@@ -162,6 +164,10 @@ class HostSetup:
         # and drops the packets that come meanwhile.
         ip.link("set", index=tun, mtu=self._node.mtu, txqlen=_QUEUE)
         ip.link("set", index=tun, state="up")
+
+    @property
+    def _device_text(self) -> str:
+        return f"TUN device {self._node.device}"
 
     @property
     def _rp_filter(self) -> Path:
@@ -257,7 +263,6 @@ class HostSetup:
         """
         if not self._parts:
             return
-        missing: dict[str, str] = {}
         with IPRoute() as ip:
             is_new, self._is_new = self._is_new, False
             try:
@@ -268,7 +273,7 @@ class HostSetup:
                     yield self._count(text)
             except (NetlinkError, OSError) as error:
                 self._is_new = is_new  # the next check tries again
-                self.missing = {f"TUN device {self._node.device}": _reason(error)}
+                self.missing = {self._device_text: _reason(error)}
                 if not (isinstance(error, NetlinkError) and error.code in _GONE):
                     log.error("%s", self.problem)
                 return  # the pump makes a lost device anew, and then sets up the rest
@@ -276,21 +281,31 @@ class HostSetup:
                 if part not in self._parts:  # a reload came between two steps
                     continue
                 try:
-                    if is_new and not part.stays:
-                        self._set(ip, part)
-                        yield ""
-                        continue
-                    lost = self._set_again(ip, part)
-                    # A route that is "there" may be a foreign route in the place of ours.
-                    if not lost and part.what == "route" and not part.stays and (unseen or part.text in rivals):
-                        _add(ip, part, "replace")
-                        lost = part.text in rivals
-                    yield self._count(part.text if lost else "")
-                except (NetlinkError, OSError) as error:
-                    missing[part.text] = _reason(error)
+                    text = self._check_part(ip, part, rivals, is_new=is_new, unseen=unseen)
+                    self.missing.pop(part.text, None)
+                except _FAILURES as error:
+                    text = ""
                     if part.text not in self.missing:
                         log.error("%s is lost and cannot be set up again: %s", part.text, _reason(error))
-        self.missing = missing
+                    self.missing[part.text] = _reason(error)
+                yield text
+        # What a reload, or a device that was made again, has put there between two steps stays.
+        texts = {part.text for part in self._parts} | ({self._device_text} if self._is_new else set())
+        self.missing = {text: why for text, why in self.missing.items() if text in texts}
+
+    def _check_part(
+        self, ip: IPRoute, part: Part, rivals: Collection[str], *, is_new: bool, unseen: bool,
+    ) -> str:
+        """Set a part up again if it was lost; return its text then, else nothing."""
+        if is_new and not part.stays:
+            self._set(ip, part)
+            return ""
+        lost = self._set_again(ip, part)
+        # A route that is "there" may be a foreign route in the place of ours.
+        if not lost and part.what == "route" and not part.stays and (unseen or part.text in rivals):
+            _add(ip, part, "replace")
+            lost = part.text in rivals
+        return self._count(part.text if lost else "")
 
     def _count(self, text: str) -> str:
         if text:

@@ -324,6 +324,48 @@ def test_a_part_that_a_reload_cannot_set_up_is_told_and_tried_again(kernel: Kern
     assert setup.problem == ""
 
 
+def test_a_check_that_goes_on_after_a_reload_leaves_what_that_could_not_set_up(kernel: Kernel, table: Network) -> None:
+    setup = apply(table, WEB1)
+    kernel.things["rule"].clear()
+    kernel.refused["rule"] = errno.EPERM
+    assert restored(setup) == []
+    assert len(setup.missing) == 2
+    kernel.refused.clear()
+    check = setup.check()
+    next(check)
+    kernel.refused["route"] = errno.EPERM
+    setup.take_over(server_at(table, WEB1, "10.60.0.1"))
+    kernel.refused.clear()
+    assert len([text for text in check if text]) == 2
+    assert list(setup.missing) == [f"route {VIP} via 10.60.0.1"]
+    assert f"route {VIP} via 10.60.0.1" in restored(setup)
+    assert setup.problem == ""
+
+
+def test_a_device_that_is_made_again_during_a_check_stays_missing(
+    kernel: Kernel, table: Network, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    setup = apply(table, DEPOT)
+    check = setup.check()
+    next(check)
+    monkeypatch.setattr(socket, "if_nametoindex", lambda _: TUN)
+    setup.renew()
+    list(check)
+    assert "it was made again" in setup.problem
+    list(setup.check())
+    assert setup.problem == ""
+
+
+def test_a_host_without_nft_ends_no_check(kernel: Kernel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    nft = Nft()
+    with monkeypatch.context() as patched:
+        patched.setattr(nftables, "_run", nft.run)
+        setup = apply(ethernet(), "depot")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert restored(setup) == []
+    assert "apt-get install nftables" in setup.problem
+
+
 class Nft:
     """The tables of nftables by their names, as the program `nft` keeps them."""
 

@@ -60,6 +60,8 @@ class HostSetup:
         self._journal = Journal(control_socket(network.name, name).with_suffix(".host"))
         self._ours: list[Entry] = []
         self._parts: list[Part] = []
+        self._unset: dict[str, Part | None] = {}
+        """By the text of each part that a reload has not set yet: the part of before in whose place it comes."""
         self._tun = 0
         self._is_new = False
         self.restored = 0
@@ -116,14 +118,17 @@ class HostSetup:
         gone = [part for part in before if part.entry not in entries]
         kept = [part for part in gone if self._needs.keeps and part.text not in texts]
         self._parts = [*wanted, *kept]
-        known = [part.entry for part in before]
+        known, old = [part.entry for part in before], {part.text: part for part in gone}
+        # What an earlier reload could not set comes in the place of what it found, which is there still.
+        self._unset = {part.text: self._unset.get(part.text) or old.get(part.text) for part in self._parts
+                       if part.text in self._unset or part.entry not in known}
         with IPRoute() as ip:
             for part in gone:
                 if part not in kept and not (part.text in texts and part.what == nftables.WHAT):
                     self._take_away(ip, part)
-            for part in wanted:
-                if part.entry not in known:
-                    self._try_to_set(ip, part, {old.text: old for old in gone}.get(part.text))
+            for part in self._parts:
+                if part.text in self._unset:
+                    self._try_to_set(ip, part)
 
     def _take_away(self, ip: IPRoute, part: Part) -> None:
         """Remove a part, if it is the daemon's."""
@@ -132,18 +137,24 @@ class HostSetup:
             self._ours = [entry for entry in self._ours if entry != part.entry]
             self._journal.write(self._ours)
 
-    def _try_to_set(self, ip: IPRoute, part: Part, old: Part | None) -> None:
-        """Set a part; a table of nftables in place of the old one at once, so that no packet comes between."""
+    def _try_to_set(self, ip: IPRoute, part: Part) -> None:
         try:
-            if old is None or part.what != nftables.WHAT:
-                self._set(ip, part)
-                return
-            nftables.replace(**part.arguments, patience=nftables.SHORT)
-            self._ours = [*(entry for entry in self._ours if entry != old.entry), part.entry]
-            self._journal.write(self._ours)
+            self._set_in_place(ip, part)
+            self.missing.pop(part.text, None)
         except _FAILURES as error:
-            self.missing = self.missing | {part.text: _reason(error)}
+            self.missing[part.text] = _reason(error)
             log.error("%s cannot be set up: %s", part.text, _reason(error))
+
+    def _set_in_place(self, ip: IPRoute, part: Part) -> None:
+        """Set a part of a reload; a table of nftables in place of the old one at once: no packet comes between."""
+        old = self._unset[part.text]
+        if old is None or part.what != nftables.WHAT:
+            self._set(ip, part)
+        else:
+            nftables.replace(**part.arguments, patience=nftables.SHORT)
+            self._ours = [*(entry for entry in self._ours if entry not in (old.entry, part.entry)), part.entry]
+            self._journal.write(self._ours)
+        del self._unset[part.text]
 
     def _device(self, ip: IPRoute) -> None:
         tun = self._tun
@@ -297,6 +308,11 @@ class HostSetup:
         self, ip: IPRoute, part: Part, rivals: Collection[str], *, is_new: bool, unseen: bool,
     ) -> str:
         """Set a part up again if it was lost; return its text then, else nothing."""
+        if part.text in self._unset:  # it may look as if it were there: what it comes in place of
+            self._set_in_place(ip, part)
+            self.restored += 1
+            log.warning("%s is set up now", part.text)
+            return part.text
         if is_new and not part.stays:
             self._set(ip, part)
             return ""

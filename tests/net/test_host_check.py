@@ -372,9 +372,12 @@ class Nft:
     def __init__(self) -> None:
         self.tables: dict[str, str] = {}
         self.asked: list[str] = []
+        self.refuses = False
 
     def run(self, *arguments: str, told: str = "", **_: float) -> str:
         self.asked.append(arguments[0])
+        if told and self.refuses:
+            return "Device or resource busy"
         if told:
             self.tables[told.split()[3]] = told
         elif arguments[0] == "delete":
@@ -417,6 +420,64 @@ def test_a_reload_changes_what_the_kernel_may_forward_at_a_port_at_once(
     assert nft.tables == {"atmdepot_lan_depot_eth1": after}
     setup.undo()
     assert nft.tables == {}
+
+
+def test_rules_that_a_reload_could_not_replace_are_tried_again_until_they_are_in_place(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A table of that name is there all the while: the old one."""
+    nft = Nft()
+    monkeypatch.setattr(nftables, "_run", nft.run)
+    setup = apply(ethernet(), "depot")
+    [before] = nft.tables.values()
+    nft.refuses = True
+    for allowed in ("192.0.2.0/24", "198.51.100.0/24"):  # a second reload comes in the place of the same rules
+        setup.take_over(ethernet(f'allow = ["{allowed}"]'))
+        caplog.clear()
+        for _ in range(2):
+            assert restored(setup) == []
+            assert "Device or resource busy" in setup.problem
+            assert caplog.messages == [], "it is told once"
+    assert list(nft.tables.values()) == [before]
+    nft.refuses = False
+    [done] = restored(setup)
+    assert "nftables" in done
+    assert caplog.messages == [f"{done} is set up now"]
+    assert setup.problem == ""
+    [after] = nft.tables.values()
+    assert "198.51.100.0/24" in after
+    assert restored(setup) == []
+    assert [entry.arguments["rules"] for entry in setup._journal.read()] == [after]
+    setup.undo()
+    assert nft.tables == {}
+
+
+def test_rules_that_could_not_be_replaced_and_are_wanted_again_are_healthy_when_they_are_set(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nft = Nft()
+    monkeypatch.setattr(nftables, "_run", nft.run)
+    setup = apply(ethernet(), "depot")
+    before = dict(nft.tables)
+    nft.refuses = True
+    setup.take_over(ethernet('allow = ["192.0.2.0/24"]'))
+    nft.refuses = False
+    setup.take_over(ethernet())
+    assert (setup.problem, nft.tables) == ("", before)
+    assert len(setup._journal.read()) == 1
+
+
+def test_a_route_that_a_reload_could_not_set_takes_a_foreign_routes_place(kernel: Kernel, table: Network) -> None:
+    setup = apply(table, DEPOT)
+    kernel.links[LOOPBACK].flags |= UP
+    new = copy.deepcopy(table)
+    new.services["web"].vip.append(IpAddress("10.80.0.9"))
+    kernel.route("add", dst="10.80.0.9/32", oif=LOOPBACK, family=socket.AF_INET)
+    kernel.refused["route"] = errno.ENETDOWN
+    setup.take_over(new)
+    kernel.refused.clear()
+    assert len(restored(setup)) == 1
+    assert [route["oif"] for route in kernel.things["route"].values() if route["dst"] == "10.80.0.9/32"] == [TUN]
 
 
 def test_an_nft_that_does_not_end_is_told_and_ends_no_reload(

@@ -62,6 +62,10 @@ class HostSetup:
         self._parts: list[Part] = []
         self._unset: dict[str, Part | None] = {}
         """By the text of each part that a reload has not set yet: the part of before in whose place it comes."""
+        self._leaving: list[Part] = []
+        """Parts that a reload has not taken away yet."""
+        self._fault: dict[str, str] = {}
+        """The error in atmdepot itself that ended the latest reload of the host; it is told until the next."""
         self._tun = 0
         self._is_new = False
         self.restored = 0
@@ -107,11 +111,34 @@ class HostSetup:
     def take_over(self, network: Network) -> None:
         """Set up what a table that was read again asks for, and take away what it no longer does.
 
-        What fails is logged and counts as missing; the checks of the parts try it again.
+        The node has the new table already, so nothing is raised: what fails is logged and counts as missing, and the
+        checks of the parts try it again.
         """
         self._network = network
         if not self._parts:
             return
+        self.missing = {text: why for text, why in self.missing.items() if text not in self._fault}
+        self._fault = {}
+        try:
+            self._plan()
+            if not (self._unset or self._leaving):
+                return
+            with IPRoute() as ip:
+                for _ in self._take_leaving_away(ip):
+                    pass
+                for part in self._parts:
+                    if part.text in self._unset:
+                        self._try_to_set(ip, part)
+        except OSError as error:  # no descriptor is free to ask the kernel
+            log.error("what is set up on this host cannot be changed for the new VC table: %s", _reason(error))
+            self.missing.update(dict.fromkeys([*self._unset, *map(_removal, self._leaving)], _reason(error)))
+        except Exception as error:
+            log.exception("an error in atmdepot itself: the host is not set up for the new VC table")
+            self._fault = {"the set-up for the new VC table": _reason(error)}
+            self.missing.update(self._fault)
+
+    def _plan(self) -> None:
+        """Note what is to be set and taken away for a new table."""
         before = self._parts
         wanted = list(self._wanted())
         entries, texts = [part.entry for part in wanted], {part.text for part in wanted}
@@ -122,13 +149,16 @@ class HostSetup:
         # What an earlier reload could not set comes in the place of what it found, which is there still.
         self._unset = {part.text: self._unset.get(part.text) or old.get(part.text) for part in self._parts
                        if part.text in self._unset or part.entry not in known}
-        with IPRoute() as ip:
-            for part in gone:
-                if part not in kept and not (part.text in texts and part.what == nftables.WHAT):
-                    self._take_away(ip, part)
-            for part in self._parts:
-                if part.text in self._unset:
-                    self._try_to_set(ip, part)
+        leaving = [part for part in gone
+                   if part not in kept and not (part.text in texts and part.what == nftables.WHAT)]
+        self._leaving = [part for part in (*self._leaving, *leaving) if part.entry not in entries]
+
+    def _take_leaving_away(self, ip: IPRoute) -> Iterator[str]:
+        """Remove the parts that leave, a part in each step."""
+        while self._leaving:
+            self._take_away(ip, self._leaving[0])
+            del self._leaving[0]
+            yield ""
 
     def _take_away(self, ip: IPRoute, part: Part) -> None:
         """Remove a part, if it is the daemon's."""
@@ -141,9 +171,14 @@ class HostSetup:
         try:
             self._set_in_place(ip, part)
             self.missing.pop(part.text, None)
-        except _FAILURES as error:
-            self.missing[part.text] = _reason(error)
-            log.error("%s cannot be set up: %s", part.text, _reason(error))
+        except Exception as error:  # an error in atmdepot itself, too, must not keep the other parts from being set
+            self._note(part, "cannot be set up", error)
+
+    def _note(self, part: Part, what: str, error: Exception, *, is_told: bool = False) -> None:
+        self.missing[part.text] = _reason(error)
+        if not is_told:
+            log.error("%s %s: %s", part.text, what, _reason(error),
+                      exc_info=None if isinstance(error, _FAILURES) else error)
 
     def _set_in_place(self, ip: IPRoute, part: Part) -> None:
         """Set a part of a reload; a table of nftables in place of the old one at once: no packet comes between."""
@@ -272,7 +307,7 @@ class HostSetup:
             unseen: events were lost, so there may be more such routes.
 
         """
-        if not self._parts:
+        if not (self._parts or self._leaving):
             return
         with IPRoute() as ip:
             is_new, self._is_new = self._is_new, False
@@ -288,21 +323,21 @@ class HostSetup:
                 if not (isinstance(error, NetlinkError) and error.code in _GONE):
                     log.error("%s", self.problem)
                 return  # the pump makes a lost device anew, and then sets up the rest
+            yield from self._take_leaving_away(ip)
             for part in list(self._parts):
                 if part not in self._parts:  # a reload came between two steps
                     continue
                 try:
                     text = self._check_part(ip, part, rivals, is_new=is_new, unseen=unseen)
                     self.missing.pop(part.text, None)
-                except _FAILURES as error:
+                except Exception as error:  # an error in atmdepot itself, too, must not end the daemon
                     text = ""
-                    if part.text not in self.missing:
-                        log.error("%s is lost and cannot be set up again: %s", part.text, _reason(error))
-                    self.missing[part.text] = _reason(error)
+                    self._note(part, "is lost and cannot be set up again", error, is_told=part.text in self.missing)
                 yield text
         # What a reload, or a device that was made again, has put there between two steps stays.
-        texts = {part.text for part in self._parts} | ({self._device_text} if self._is_new else set())
-        self.missing = {text: why for text, why in self.missing.items() if text in texts}
+        texts = {*(part.text for part in self._parts), *map(_removal, self._leaving),
+                 *([self._device_text] if self._is_new else [])}
+        self.missing = {text: why for text, why in self.missing.items() if text in texts} | self._fault
 
     def _check_part(
         self, ip: IPRoute, part: Part, rivals: Collection[str], *, is_new: bool, unseen: bool,
@@ -388,7 +423,13 @@ def _remove(ip: IPRoute, entry: Entry) -> None:
         log.warning("left behind: %s with %.200s: no part that can be removed: %r", entry.what, entry.arguments, error)
 
 
+def _removal(part: Part) -> str:
+    return f"the removal of {part.text}"
+
+
 def _reason(error: Exception) -> str:
+    if not isinstance(error, _FAILURES):
+        return f"an error in atmdepot itself, which the log has: {type(error).__name__}: {error}"
     return str(error.args[-1] if error.args else error)
 
 

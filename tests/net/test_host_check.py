@@ -366,6 +366,73 @@ def test_a_host_without_nft_ends_no_check(kernel: Kernel, monkeypatch: pytest.Mo
     assert "apt-get install nftables" in setup.problem
 
 
+def test_a_reload_without_a_descriptor_for_the_kernel_is_finished_by_the_checks(
+    kernel: Kernel, table: Network, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuses() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    kernel.links[LOOPBACK].flags |= UP
+    wanted = apply(server_at(table, WEB1, "10.60.0.2"), WEB1)
+    after = kernel.state()
+    wanted.undo()
+    setup = apply(server_at(table, WEB1, "10.60.0.1"), WEB1)
+    with monkeypatch.context() as patched:
+        patched.setattr(host, "IPRoute", refuses)
+        setup.take_over(server_at(table, WEB1, "10.60.0.2"))
+        assert setup.missing == {f"route {VIP} via 10.60.0.2": "Too many open files",
+                                 f"the removal of route {VIP} via 10.60.0.1": "Too many open files"}
+    assert restored(setup) == [f"route {VIP} via 10.60.0.2"]
+    assert setup.problem == ""
+    assert kernel.state() == after
+    setup.undo()
+    assert "10.60.0." not in str(kernel.things["route"])
+
+
+def test_a_fault_of_our_own_in_a_reload_of_the_host_is_told_until_the_next_reload(
+    kernel: Kernel, table: Network, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fails(*_: object) -> None:
+        raise KeyError("web9")
+
+    setup = apply(table, WEB1)
+    new = server_at(table, WEB1, "10.60.0.1")
+    kernel.links[LOOPBACK].flags |= UP
+    with monkeypatch.context() as patched:
+        patched.setattr(HostSetup, "_wanted", fails)
+        setup.take_over(new)
+    [record] = caplog.records
+    assert record.exc_info is not None
+    assert restored(setup) == []
+    assert setup.problem == ("the set-up for the new VC table: an error in atmdepot itself, which the log has: "
+                             "KeyError: 'web9'")
+    setup.take_over(new)
+    assert setup.problem == ""
+    assert "10.60.0.1" in str(kernel.things["route"])
+
+
+def test_a_fault_of_our_own_with_one_part_leaves_the_others_and_the_checks_to_themselves(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fails(it: Kernel, verb: str, **arguments: Any) -> None:
+        if arguments.get("src") == "10.62.0.12":
+            raise OverflowError("int too big")
+        it._change("rule", verb, arguments)
+
+    setup = apply(rewritten("10.62.0.11"), "depot")
+    with monkeypatch.context() as patched:
+        patched.setattr(Kernel, "rule", fails, raising=False)
+        setup.take_over(rewritten("10.62.0.11", "10.62.0.12", "10.62.0.13"))
+        assert "10.62.0.13" in str(kernel.things["rule"])
+        assert setup.problem == ("rule from 10.62.0.12 lookup 5200: an error in atmdepot itself, which the log has: "
+                                 "OverflowError: int too big")
+        assert [record for record in caplog.records if record.exc_info]
+        assert restored(setup) == []
+        assert "10.62.0.12" in setup.problem
+    assert restored(setup) == ["rule from 10.62.0.12 lookup 5200"]
+    assert setup.problem == ""
+
+
 class Nft:
     """The tables of nftables by their names, as the program `nft` keeps them."""
 

@@ -60,6 +60,8 @@ class HostSetup:
         self._journal = Journal(control_socket(network.name, name).with_suffix(".host"))
         self._ours: list[Entry] = []
         self._parts: list[Part] = []
+        self._kept: list[Part] = []
+        """Parts among them that the table no longer asks for: sessions go on by them."""
         self._unset: dict[str, Part | None] = {}
         """By the text of each part that a reload has not set yet: the part of before in whose place it comes."""
         self._leaving: list[Part] = []
@@ -144,7 +146,8 @@ class HostSetup:
         entries, texts = [part.entry for part in wanted], {part.text for part in wanted}
         gone = [part for part in before if part.entry not in entries]
         kept = [part for part in gone if self._needs.keeps and part.text not in texts]
-        self._parts = [*wanted, *kept]
+        self._kept = self._by_device(kept)
+        self._parts = [*wanted, *self._kept]
         known, old = [part.entry for part in before], {part.text: part for part in gone}
         # What an earlier reload could not set comes in the place of what it found, which is there still.
         self._unset = {part.text: self._unset.get(part.text) or old.get(part.text) for part in self._parts
@@ -235,6 +238,11 @@ class HostSetup:
                                 "family": family_of(address)}, False, f"address {address} on {name}")
         yield from self._needs.parts(self._network, self._name, tun)
 
+    def _by_device(self, parts: list[Part]) -> list[Part]:
+        """The parts with the index of the TUN device, which changes when the device is made again."""
+        return [part._replace(arguments=part.arguments | {"oif": self._tun}) if "oif" in part.arguments else part
+                for part in parts]
+
     def _set(self, ip: IPRoute, part: Part) -> None:
         if part.what == "route" and not part.stays:
             _add(ip, part, "replace")  # an old route of the same place may be in the way
@@ -313,7 +321,8 @@ class HostSetup:
             is_new, self._is_new = self._is_new, False
             try:
                 if is_new:
-                    self._parts = list(self._wanted())
+                    self._kept = self._by_device(self._kept)
+                    self._parts = [*self._wanted(), *self._kept]
                     self._device(ip)
                 for text in self._check_device(ip):
                     yield self._count(text)

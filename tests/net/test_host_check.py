@@ -576,8 +576,39 @@ def test_a_reload_leaves_the_way_back_of_servers_that_left_to_their_sessions(ker
     assert kernel.things["rule"] == {}
 
 
-def rewritten(*addresses: str) -> Network:
+@pytest.mark.parametrize("reload_first", [False, True], ids=["check", "reload"])
+def test_what_is_kept_for_sessions_is_set_up_by_a_device_that_is_made_again(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch, reload_first: bool,
+) -> None:
+    pooled = rewritten("10.62.0.11", "10.62.0.12", pool="10.71.0.1")
+    setup = apply(pooled, "depot")
+    before = kernel.state()
+    setup.take_over(rewritten("10.62.0.11"))
+    assert kernel.state() == before
+    kernel.drop("route", oif=TUN)
+    kernel.links[TUN + 1] = kernel.links.pop(TUN)
+    kernel.links[TUN + 1].flags &= ~UP
+    monkeypatch.setattr(socket, "if_nametoindex", lambda _: TUN + 1)
+    setup.renew()
+    if reload_first:
+        setup.take_over(rewritten("10.62.0.11"))
+    kernel.things["rule"].clear()
+    list(setup.check())
+    assert kernel.state() == {what: [thing.replace(f"('oif', {TUN})", f"('oif', {TUN + 1})") for thing in things]
+                              for what, things in before.items()}
+    assert setup.problem == ""
+    assert restored(setup) == []
+    kernel.drop("route", dst="10.71.0.1/32", oif=TUN + 1)
+    assert restored(setup) == ["route 10.71.0.1 dev atm0"]
+    setup.undo()
+    assert kernel.things["rule"] == {}
+
+
+def rewritten(*addresses: str, pool: str = "") -> Network:
     servers = "".join(f'[servers.web{n}]\nbearer = "rewrite"\naddress = ["{address}"]\n'
                       for n, address in enumerate(addresses))
+    if pool:
+        servers += ('[servers.pooled]\nbearer = "rewrite"\nsource = "depot"\naddress = ["10.62.0.99"]\n'
+                    f'pool = ["{pool}"]\n')
     return parse(f'name = "lan"\nnodes.depot.kind = "depot"\n{servers}[services.web]\nvip = ["{VIP}"]\nports = [80]\n'
                  f"servers = {[f'web{n}' for n in range(len(addresses))]}\n")

@@ -85,7 +85,7 @@ def test_a_choice_that_is_like_none_has_no_hint() -> None:
 
 @pytest.mark.parametrize("words", ["--network qos show links", "lab --network qos status", "oam --node web1 ping"])
 def test_an_option_before_its_command_is_told_where_it_belongs(words: str) -> None:
-    assert told(*words.split()).endswith(" before a command: write a command's options behind it.")
+    assert told(*words.split()).endswith(" before a command: write a command's options after it.")
 
 
 def test_a_mistyped_option_of_atmdepot_has_its_hint() -> None:

@@ -86,7 +86,7 @@ def test_replay_tells_which_packets_were_lost_and_where() -> None:
 
 @pytest.mark.parametrize(("content", "said"), [
     (b"", "before its 24-octet header does"), (b"not a capture at all, only text", "no pcap file"),
-    (RECORDING.read_bytes()[:24], "nothing in this recording opens a TCP session"),
+    (RECORDING.read_bytes()[:24], "nothing in it opens a TCP session"),
 ])
 def test_replay_refuses_files_without_a_recording(content: bytes, said: str, tmp_path: Path,
                                         lab_environment: dict[str, str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -167,7 +167,8 @@ for name, dscp in dscps.items():
     s.connect((vip, 80))
     s.sendall(b"HEAD / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
     assert s.recv(1000).startswith(b"HTTP/1.1 200")
-print("READY\\n" + json.dumps({name: s.getsockname()[1] for name, s in sockets.items()}), flush=True)
+ends = {name: ("[%s]:%d" if ":" in vip else "%s:%d") % s.getsockname()[:2] for name, s in sockets.items()}
+print("READY\\n" + json.dumps(ends), flush=True)
 sys.stdin.read()
 """
 
@@ -182,33 +183,25 @@ def qos() -> Iterator[Site]:
 def test_qos_maps_dscp_to_category_contract_and_clp(qos: Site, vip: str) -> None:
     with qos.helper("client", "-c", CONNECT_WITH_DSCP, vip, json.dumps(DSCPS)) as clients:
         assert clients.stdout is not None
-        ports = json.loads(clients.stdout.readline())
-        rows = {node: _by_port(qos.rows("vcs", node)) for node in qos.daemons}
-        sessions = {_port(row["client"]): row["category"] for row in qos.rows("sessions")}
+        ends = json.loads(clients.stdout.readline())
+        rows = {node: {row["carries"]: row for row in qos.rows("vcs", node)} for node in qos.daemons}
+        sessions = {row["client"]: row["category"] for row in qos.rows("sessions")}
         clients.communicate(timeout=60)
     got: dict[str, tuple[str, str]] = {}
     clp = set()
-    for name, port in ports.items():
-        here = rows["depot"][port]
-        [there] = [rows[edge][port] for edge in ("web1", "web2") if port in rows[edge]]
+    for name, end in ends.items():
+        here = rows["depot"][end]
+        [there] = [rows[edge][end] for edge in ("web1", "web2") if end in rows[edge]]
         assert [there[key] for key in ("vc", "category", "contract")] == [
             here[key] for key in ("vc", "category", "contract")]
         got[name] = (here["category"], here["contract"])
-        assert sessions[port] == here["category"]
+        assert sessions[end] == here["category"]
         assert there["rx_pdus"] >= 3
         assert there["rx_clp1_pdus"] in (0, there["rx_pdus"])
         clp |= {name} if there["rx_clp1_pdus"] else set()
     assert got == CLASSES
     assert clp == WITH_CLP_1
     assert qos.drops() == {}
-
-
-def _by_port(rows: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
-    return {_port(row["carries"]): row for row in rows if row["carries"] != "many"}
-
-
-def _port(text: str) -> int:
-    return int(text.rpartition(":")[2])
 
 
 # geo: light is slow.

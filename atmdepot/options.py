@@ -9,6 +9,8 @@ import click
 
 MOST_ROWS = 100
 """Rows of a long table that are printed unless `--limit` says otherwise."""
+EVENT_LEVELS = ("info", "warning", "error")
+"""The levels of events, the least first."""
 _DAY = 86400
 
 

@@ -75,8 +75,10 @@ def _cell(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, list):
-        return printable(", ".join(map(str, value)), keep="\n")
-    return printable(f"{value:,}" if isinstance(value, int) else str(value), keep="\n")
+        text = ", ".join(map(str, value))
+    else:
+        text = f"{value:,}" if isinstance(value, int) else str(value)
+    return printable(text, keep="\n")
 
 
 def print_rows(

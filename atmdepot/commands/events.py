@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from atmdepot.errors import AtmdepotError
+from atmdepot.options import EVENT_LEVELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     import trio
 
     from atmdepot.net.event_log import Event
-
-_LEVELS = ["info", "warning", "error"]
 
 
 @click.command("events", epilog="""\b
@@ -31,7 +30,7 @@ Examples:
 @click.option("-n", "--last", type=click.IntRange(0, 1000), default=10, show_default=True,
               help="The number of earlier events of each node to begin with.")
 @click.option("--follow/--no-follow", default=True, show_default=True, help="Also print the events to come.")
-@click.option("--level", type=click.Choice(_LEVELS), default="info", show_default=True,
+@click.option("--level", type=click.Choice(EVENT_LEVELS), default="info", show_default=True,
               help="Only events of this level and above.")
 @click.option("--kind", "kinds", multiple=True, metavar="KIND", help="Only this kind, as in server-dead; can be "
                                                                      "repeated.")
@@ -59,7 +58,7 @@ def events_command(
         return sorted(directory.glob("*.sock" if node is None else f"{node}.sock"))
 
     def is_wanted(event: Event) -> bool:
-        return _LEVELS.index(event.level) >= _LEVELS.index(level) and (not kinds or event.kind in kinds)
+        return EVENT_LEVELS.index(event.level) >= EVENT_LEVELS.index(level) and (not kinds or event.kind in kinds)
 
     trio.run(_follow, sockets, last, follow, is_wanted, output)
 

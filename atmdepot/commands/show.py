@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from atmdepot.commands.why_none import OF_DEPOTS, why_none
+from atmdepot.commands.why_none import MOST_LINKS, OF_DEPOTS, why_none
 from atmdepot.errors import AtmdepotError
 from atmdepot.net.subjects import MOST_COUNTED, SUBJECTS, row_of
 from atmdepot.options import MOST_ROWS
@@ -17,7 +17,6 @@ from atmdepot.options import MOST_ROWS
 if TYPE_CHECKING:
     from pathlib import Path
 
-_MOST_LINKS = 100_000
 _WITHOUT_NODE = ("sessions", "servers")
 """Subjects whose rows do not tell which depot they are of."""
 _CHOICES = {"sessions": "--client, --server, --state and --number choose", "vcs": "--link and --vc choose"}
@@ -135,9 +134,7 @@ class _Asking:
         """The errors of those that did not."""
         self.more: dict[str, int] = {}
         """The rows beyond the limit, by node; of a very long table at least so many."""
-        self.of_several = False
-        """True once the rows can be of several depots: then a table has a column that tells them apart."""
-        self._depots: set[Path] = set()
+        self._depots: set[str] = set()
         """The depots that are known of, once rows have to tell them apart."""
         self._has_looked = False
 
@@ -149,19 +146,16 @@ class _Asking:
         self.failures.clear()
         self.answered.clear()
         self.more.clear()
-        of_nodes: dict[Path, list[dict[str, Any]]] = {}
+        rows: list[dict[str, Any]] = []
         for path in control_sockets(self._network, self._node):
             try:
-                of_nodes[path] = self._rows_of(path)
+                whose = {"depot": path.stem} if self.subject in _WITHOUT_NODE else {}
+                rows += [whose | row for row in self._rows_of(path)]
                 self.answered.append(path)
             except AtmdepotError as failure:
                 if "server" in (self._where or ()) and isinstance(failure, Refused):  # no lack of an answer
                     raise
                 self.failures.append(str(failure))
-        rows = [row for rows in of_nodes.values() for row in rows]
-        if self.subject in _WITHOUT_NODE:
-            self.of_several = self._has_several_depots(of_nodes)
-            rows = [{"depot": path.stem} | row for path, told in of_nodes.items() for row in told]
         if not rows and self.subject in OF_DEPOTS and self._node is None and not any(
                 show(path, "servers", 1) for path in self.answered):
             daemons = ", ".join(path.stem for path in self.answered)
@@ -169,17 +163,19 @@ class _Asking:
             raise AtmdepotError(f"no depot answers, and only a depot knows of {self.subject}: {told}")
         return rows
 
-    def _has_several_depots(self, of_nodes: dict[Path, list[dict[str, Any]]]) -> bool:
+    def are_of_several_depots(self, rows: list[dict[str, Any]]) -> bool:
         """True if rows can be of several depots; a depot without rows, as without sessions, counts, too."""
         from atmdepot.net.control_client import show
 
-        self._depots |= {path for path, rows in of_nodes.items() if rows}
-        if not self._has_looked and len(self._depots) == 1 < len(of_nodes):
+        if self.subject not in _WITHOUT_NODE:
+            return False
+        self._depots |= {row["depot"] for row in rows}
+        if not self._has_looked and len(self._depots) == 1 < len(self.answered):
             self._has_looked = True
-            for path in of_nodes.keys() - self._depots:
+            for path in self.answered:
                 with suppress(AtmdepotError):  # it has answered a moment ago; its end is told the next time
-                    if show(path, "servers", 1):
-                        self._depots.add(path)
+                    if path.stem not in self._depots and show(path, "servers", 1):
+                        self._depots.add(path.stem)
         return len(self._depots) > 1
 
     def _rows_of(self, path: Path) -> list[dict[str, Any]]:
@@ -224,7 +220,7 @@ class _Asking:
         if self.failures:
             return
         known = sorted({row["link"] for path in control_sockets(self._network, self._node)
-                        for row in show(path, "links", _MOST_LINKS)})
+                        for row in show(path, "links", MOST_LINKS)})
         if link not in known:
             raise AtmdepotError(f"there is no link \"{link}\": the links are {', '.join(known) or 'none'}")
 
@@ -240,7 +236,7 @@ def _print(asking: _Asking, rows: list[dict[str, Any]], wide: bool, output: str)
     row = row_of(asking.subject)
     if rows or not asking.failures:  # an empty table would look like an answer
         known = [name for name in row.narrow_where_known if any(name in told for told in rows)]
-        whose = ["depot"] if asking.of_several else []
+        whose = ["depot"] if asking.are_of_several_depots(rows) else []
         print_rows(asking.subject, [*whose, *(row.columns() if wide else [*row.narrow, *known])], rows,
                    () if wide else row.wide, sum(asking.more.values()), is_over=asking.is_over())
     if told := asking.more_text() if rows else asking.why_none():

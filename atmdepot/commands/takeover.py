@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING
 
 import click
-from msgspec import Struct, field
 
 from atmdepot.errors import AtmdepotError
 
@@ -24,16 +23,6 @@ _NODE = click.option("--node", metavar="NODE", help="The depot; needed only whil
                                     "meant.")
 
 
-class _Role(Struct):
-    """A depot's place in its set."""
-
-    role: str
-    term: int
-    phase: str
-    fitness: int
-    set_name: str = field(name="set")
-
-
 @click.command("takeover", epilog="\b\nExamples:\n  atmdepot takeover\n  atmdepot takeover --node depot2 --force\n")
 @_NODE
 @click.option("--force", is_flag=True, help="Take over without asking the active depot, also when out of sync.")
@@ -43,11 +32,13 @@ def takeover_command(node: str | None, force: bool, network_name: str | None) ->
 
     No session is lost.
     """
+    from atmdepot.net.control_client import ask_role
+
     path = _chosen(network_name, node, active=False)
     began = time.monotonic()
     _have(path, "takeover", force=force)
     while True:
-        role = _role(path)
+        role = ask_role(path)
         if role.role in _ACTIVE:
             break
         if not role.phase or time.monotonic() - began > _PATIENCE:
@@ -66,10 +57,12 @@ def release_command(node: str | None, force: bool, network_name: str | None) -> 
 
     The fittest other depot takes over. No session is lost.
     """
+    from atmdepot.net.control_client import ask_role
+
     path = _chosen(network_name, node, active=True)
     began = time.monotonic()
     _have(path, "release", force=force)
-    while (role := _role(path)).role == "handing-over" and time.monotonic() - began < _PATIENCE:
+    while (role := ask_role(path)).role == "handing-over" and time.monotonic() - began < _PATIENCE:
         time.sleep(_LOOK)
     if role.role in (*_ACTIVE, "handing-over"):
         raise AtmdepotError(f"no other depot has taken over: {path.stem} is active still")
@@ -78,7 +71,7 @@ def release_command(node: str | None, force: bool, network_name: str | None) -> 
 
 def _chosen(network_name: str | None, node: str | None, *, active: bool) -> Path:
     """The depot that is meant: without a name, the one here that is, or is not, active; raise AtmdepotError."""
-    from atmdepot.net.control_client import Refused
+    from atmdepot.net.control_client import Refused, ask_role
     from atmdepot.net.running import answering_sockets, control_sockets
 
     if node is not None:
@@ -88,7 +81,7 @@ def _chosen(network_name: str | None, node: str | None, *, active: bool) -> Path
     failures = [f"{node} does not answer" for node in silent]
     for path in answering:
         try:
-            roles[path] = _role(path)
+            roles[path] = ask_role(path)
         except Refused:  # no depot
             continue
         except AtmdepotError as error:
@@ -102,12 +95,6 @@ def _chosen(network_name: str | None, node: str | None, *, active: bool) -> Path
         wanted = "is active" if active else "stands by"
         raise AtmdepotError(f"no depot of a set {wanted} here: {told}; `atmdepot show depots` tells more")
     return max(meant, key=lambda path: roles[path].fitness)
-
-
-def _role(path: Path) -> _Role:
-    from atmdepot.net.control_client import ask_for
-
-    return ask_for(path, {"role": True}, _Role)
 
 
 def _have(path: Path, what: str, *, force: bool) -> None:

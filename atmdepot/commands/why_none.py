@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 OF_DEPOTS = ("sessions", "servers", "neighbours")
 """Subjects that only depots know."""
-_MOST_LINKS = 100_000
+MOST_LINKS = 100_000
+"""Rows of links that a daemon is asked for: all of them."""
 
 
 class _Bearer(NamedTuple):
@@ -70,7 +71,7 @@ def why_none(subject: str, sockets: Iterable[Path], chosen: bool) -> str:
     is_depot = False
     for path in asked:
         try:
-            media |= {str(row.get("medium", "")) for row in show(path, "links", _MOST_LINKS)}
+            media |= {str(row.get("medium", "")) for row in show(path, "links", MOST_LINKS)}
             is_depot = is_depot or bool(subject in OF_DEPOTS and show(path, "servers", 1))
         except AtmdepotError:
             continue  # it has ended meanwhile: the others' answers stand

@@ -10,7 +10,7 @@ import socket
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from atmdepot.decoding import NOT_DECODED
 from atmdepot.errors import AtmdepotError
@@ -80,6 +80,21 @@ class _Done(Struct):
 def ask_done(path: Path, request: dict[str, Any]) -> str:
     """Have a daemon do something; what it says that it has done. Raises as `ask_for`."""
     return _as(path, next(ask(path, request)), _Done).done
+
+
+class Standing(Struct):
+    """A depot's place in its set."""
+
+    role: str
+    term: int
+    phase: str
+    fitness: int
+    set_name: str = field(name="set")
+
+
+def ask_role(path: Path) -> Standing:
+    """The role of a depot in its set. Raises as `ask_for`; Refused for another node."""
+    return ask_for(path, {"role": True}, Standing)
 
 
 def _as(path: Path, told: object, kind: type[_T]) -> _T:

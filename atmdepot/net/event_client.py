@@ -16,6 +16,7 @@ import trio
 
 from atmdepot.decoding import NOT_DECODED
 from atmdepot.net.event_log import Event
+from atmdepot.options import EVENT_LEVELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +26,6 @@ _LOOK = 0.5
 _PATIENCE = 10.0
 """Seconds that a node has to tell what it has, where it is not followed."""
 _MOST = 1 << 20  # octets of a line
-LEVELS = ("info", "warning", "error")
 
 
 class _Following(msgspec.Struct):
@@ -116,8 +116,8 @@ class Follower:
                 await self._send.send(_said(path, "missed", f"{told.missed:,} events are kept no longer"))
             else:
                 event = _EVENTS.decode(line)
-                if event.level not in LEVELS:
-                    raise ValueError(f"level {event.level!r:.40} is none of {', '.join(LEVELS)}")
+                if event.level not in EVENT_LEVELS:
+                    raise ValueError(f"level {event.level!r:.40} is none of {', '.join(EVENT_LEVELS)}")
                 self._seen[path] = (self._seen[path][0], event.id)
                 await self._send.send(event)
         except (ValueError, *NOT_DECODED) as error:

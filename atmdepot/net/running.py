@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from atmdepot.errors import AtmdepotError
-from atmdepot.net.control_client import ask, is_answered, show
+from atmdepot.net.control_client import ask_role, is_answered, show
 from atmdepot.net.surroundings import begin, closed
 from atmdepot.paths import BENCH_PREFIX, run_dir
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from atmdepot.net.control_client import Standing
 
 _ACTIVE, _STANDING_BY = ("active", "handing-over"), ("standby", "joining")
 
@@ -104,19 +106,19 @@ def depot_socket(network: str | None) -> Path:
 
 def _active_for(depot: Path, answering: list[Path]) -> Path:
     """The active depot of the set in which a depot stands by; the depot itself if it is active, or none is."""
-    own = _standing_of(depot) if len(answering) > 1 else {}
-    if own.get("role") not in _STANDING_BY:
+    own = _standing_of(depot) if len(answering) > 1 else None
+    if own is None or own.role not in _STANDING_BY:
         return depot
     for path in answering:
-        other = _standing_of(path) if path != depot else {}
-        if other.get("set") == own.get("set") and other.get("role") in _ACTIVE:
+        other = _standing_of(path) if path != depot else None
+        if other is not None and other.set_name == own.set_name and other.role in _ACTIVE:
             return path
     return depot
 
 
-def _standing_of(path: Path) -> dict[str, Any]:
-    """The set and the role of a depot; empty for other nodes, and for a daemon that does not answer."""
+def _standing_of(path: Path) -> Standing | None:
+    """The set and the role of a depot; None for other nodes, and for a daemon that does not answer."""
     try:
-        return next(ask(path, {"role": True}))
+        return ask_role(path)
     except AtmdepotError:
-        return {}
+        return None

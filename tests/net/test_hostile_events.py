@@ -9,8 +9,9 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atmdepot.net.event_client import LEVELS, Follower
+from atmdepot.net.event_client import Follower
 from atmdepot.net.event_log import Event
+from atmdepot.options import EVENT_LEVELS
 from tests.effort import examples
 from tests.hostile_octets import encoded, json_lines
 
@@ -83,7 +84,7 @@ def test_any_lines_are_events_or_are_counted(kept: Node, said: list[bytes]) -> N
     told = [event for event in events if event.kind == "refused" and "is no event" in event.text]
     assert len(told) == bool(wrong)
     assert all(str(kept.path) in event.text for event in told)
-    assert all(event.level in LEVELS for event in events)
+    assert all(event.level in EVENT_LEVELS for event in events)
     assert wrong <= sum(line.count(b"\n") + 1 for line in said)
     assert not follower.silent or not events
 

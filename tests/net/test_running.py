@@ -104,7 +104,8 @@ def test_of_several_depots_the_active_one_is_meant(
     made = {}
     for node, told in zip(("depot1", "depot2"), roles, strict=True):
         role, _, of = (told or "").partition(" ")
-        made[node] = daemons.alive(node, DEPOT, role={"role": role, "set": of} if told else {"error": "no set"})
+        standing = {"role": role, "set": of, "term": 1, "phase": "", "fitness": 0}
+        made[node] = daemons.alive(node, DEPOT, role=standing if told else {"error": "no set"})
     daemons.alive("web1", EDGE, role={"error": "no depot"})
     assert depot_socket(None) == made[meant]
 

@@ -5,4 +5,4 @@ from __future__ import annotations
 import msgspec
 
 NOT_DECODED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for wrong values, for octets that are no text, and for what is nested too deeply."""
+"""The errors that msgspec raises for wrong values, for octets that are no text, and for too deep nesting."""

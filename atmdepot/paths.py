@@ -84,7 +84,7 @@ def read_file(path: Path, what: str = "", most: int = GREATEST_FILE) -> bytes:
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is a file at a path, of any text: one that is too long, or may not be looked at, is none."""
+    """True where a regular file is at a path of any text; False for a path that is too long or forbidden."""
     try:
         return path.is_file()
     except (OSError, ValueError):

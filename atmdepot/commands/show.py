@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _WITHOUT_NODE = ("sessions", "servers")
 """Subjects whose rows do not tell which depot they are of."""
 _CHOICES = {"sessions": "--client, --server, --state and --number choose", "vcs": "--link and --vc choose"}
-"""What chooses among the rows of a subject, beside `--node`."""
+"""The options that choose among the rows of a subject, beside `--node`."""
 
 
 @click.command("show", epilog="""\b
@@ -194,7 +194,7 @@ class _Asking:
         return rows
 
     def more_text(self) -> str:
-        """What the limit leaves out, in words, and how to see it; empty for nothing."""
+        """The count of the rows beyond the limit, in words, and the ways to see them; empty where there are none."""
         if not self.more:
             return ""
         told = [f"{'over ' * (more >= MOST_COUNTED)}{more:,} of {node}" for node, more in self.more.items()]

@@ -176,7 +176,7 @@ def _crossed(path: Path) -> list[_Crossed]:
 
 
 def _done(switch: str, network_name: str | None, request: dict[str, Any]) -> str:
-    """What a switch's daemon has done."""
+    """Have a switch's daemon do something; return its report."""
     from atmdepot.net.control_client import ask_done
 
     [path] = _sockets(network_name, switch)

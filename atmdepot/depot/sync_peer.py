@@ -59,7 +59,7 @@ class SyncPeer(Peer):
         self._network = depot.network
         self._marks: deque[_Mark] = deque(maxlen=_MOST_MARKS)
         self._control: dict[int, bytes] = {}
-        """What is to be said on the channel of control, by kind of frame: the newest of a kind says all that those
+        """The frames that wait for the channel of control, by kind: the newest of a kind says all that those
         before it said, so a depot that reads slowly makes this no longer."""
         self._beat_at = self._stream_from = self._slice_at = now
         self._ack_at = self._sweep_at = NEVER

@@ -78,7 +78,7 @@ class _Done(Struct):
 
 
 def ask_done(path: Path, request: dict[str, Any]) -> str:
-    """Have a daemon do something; what it says that it has done. Raises as `ask_for`."""
+    """Have a daemon do something; return its report. Raises as `ask_for`."""
     return _as(path, next(ask(path, request)), _Done).done
 
 

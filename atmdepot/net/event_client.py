@@ -57,7 +57,7 @@ class Follower:
         self.wrong: Counter[str] = Counter()
         """Lines of nodes that were no events, and are left out."""
         self.first_wrong: dict[str, str] = {}
-        """What was wrong with the first of each node, which is told as an event, too."""
+        """The fault of the first such line of each node, which is told as an event, too."""
 
     async def run(self) -> None:
         """Follow until cancelled; without `follow`, until all nodes have told what they have."""

@@ -43,7 +43,7 @@ _OTHER_KINDS: dict[str, Any] = {nftables.WHAT: nftables, proxies.WHAT: proxies}
 _REQUESTS = ("addr", "route", "rule")
 """The requests of pyroute2 that add and remove parts."""
 _FAILURES = (NetlinkError, OSError, EnvironmentLacks)
-"""What is raised when a part cannot be set up."""
+"""The errors that are raised when a part cannot be set up."""
 _NOT_THERE = (errno.ENOENT, errno.ESRCH, errno.EADDRNOTAVAIL, errno.ENODEV)
 
 log = logging.getLogger("atmdepot")
